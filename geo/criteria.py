@@ -1,0 +1,49 @@
+"""Criteria: every measure of a neighbourhood, in one table.
+
+A measure is a function of the harmonised city; `MEASURED` names them in the order of the table. `data/measures.csv` holds label,
+unit, decimals and palette of each column; a column that is not registered there is refused, so that nothing reaches a list, a map
+or an export without a name and a unit. To add a criterion: a function in its module, a line here, a row there, a test, a README
+row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from geo import complaints, damage, facilities, networks, population, registers, roads
+from geo.harmonise import City
+from geo.population import People
+from geo.scheme import Scheme
+
+Measured = Callable[[City, Scheme, People], pd.DataFrame]
+PARTS = ("", "_low", "_high", "_coverage", "_note")
+
+MEASURED: dict[str, Measured] = {
+    "damage": lambda city, scheme, people: damage.measure(city, scheme),
+    "people": population.measure,
+    "roads": lambda city, scheme, people: roads.measure(city, scheme),
+    "networks": lambda city, scheme, people: networks.measure(city, scheme),
+    "facilities": lambda city, scheme, people: facilities.measure(city, scheme, people.table["people"]),
+    "complaints": lambda city, scheme, people: complaints.measure(city, people.table["people"]),
+}
+
+
+def measure(city: City, scheme: Scheme, people: People) -> pd.DataFrame:
+    """All measures by neighbourhood, in the order of the register.
+
+    Returns
+    -------
+    DataFrame
+        Index: ids of the neighbourhoods. Per measure `<m>` (best, NaN unknown) and where they mean something `<m>_low`,
+        `<m>_high`, `<m>_coverage` (0 to 1) and `<m>_note` (code of the reason for no value, or empty).
+    """
+    table = pd.concat([function(city, scheme, people) for function in MEASURED.values()], axis=1)
+    known = registers.register("measures")
+    columns = [f"{name}{part}" for name in known for part in PARTS if f"{name}{part}" in table]
+    stray = set(table.columns) - set(columns)
+    if stray:
+        raise KeyError(f"columns without a row in data/measures.csv: {sorted(stray)}")
+    notes = [column for column in columns if column.endswith("_note")]
+    return table[columns].astype({column: "string" for column in notes})

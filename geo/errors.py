@@ -1,0 +1,141 @@
+"""What can be wrong, said once, in both languages.
+
+    TarmimError                  base: carries every finding of the step, not only the first
+    ├── StudyError               study.toml, or a file it names
+    ├── SchemeError              weights, goalposts, criteria, factor tables
+    ├── LayerError               a layer that can't be read or used
+    │   ├── CrsError             no CRS, a lying one, degrees where metres are needed
+    │   └── SchemaError          columns, ids, geometry types
+    ├── UnknownNameError         a name that no register holds
+    └── ExportError              a place that can't be written
+
+A finding says what was found, what was expected, what to do, and which rows. `error` stops the run after everything has been
+looked at; `warning` and `info` travel with the run to its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from geo.messages import LANGS, Lang, Message, gettext, message
+
+Severity = Literal["error", "warning", "info"]
+ROWS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was noticed. `rows` are ids or row numbers as text (1 = first row of data); `count` may be larger."""
+
+    code: str
+    severity: Severity
+    where: str
+    found: Message
+    expected: Message
+    remedy: Message
+    rows: tuple[str, ...] = ()
+    count: int = 0
+
+    def render(self, lang: Lang) -> str:
+        """Three sentences and the rows, in one language."""
+        parts = [self.found.render(lang), self.expected.render(lang), self.remedy.render(lang)]
+        text = " ".join(part for part in parts if part)
+        if self.rows:
+            more = max(self.count, len(self.rows)) - len(self.rows[:ROWS_SHOWN])
+            text += " " + gettext("Rows: {rows}.", lang, rows=self.rows[:ROWS_SHOWN])
+            if more:
+                text = text[:-1] + " " + gettext("and {n} more.", lang, n=more)
+        return f"{self.where}: {text}"
+
+    def record(self) -> dict[str, Any]:
+        """For JSON: run.json, reports, problem details."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "where": self.where,
+            "found": self.found.both(),
+            "expected": self.expected.both(),
+            "remedy": self.remedy.both(),
+            "rows": list(self.rows),
+            "count": max(self.count, len(self.rows)),
+        }
+
+
+NOTHING = Message("")
+
+
+def finding(
+    code: str,
+    severity: Severity,
+    where: str,
+    found: Message,
+    *,
+    expected: Message = NOTHING,
+    remedy: Message = NOTHING,
+    rows: Iterable[object] = (),
+    count: int | None = None,
+) -> Finding:
+    """A finding; `count` is the number of rows where it is not the number of `rows` given."""
+    names = tuple(str(row) for row in rows)
+    return Finding(code, severity, where, found, expected, remedy, names[:100], len(names) if count is None else count)
+
+
+class TarmimError(Exception):
+    """Something the user can mend. `findings` holds all of it."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__(*findings)
+        self.findings: tuple[Finding, ...] = findings
+
+    def render(self, lang: Lang) -> str:
+        return "\n".join(one.render(lang) for one in self.findings)
+
+    def __str__(self) -> str:
+        return self.render("en")
+
+
+class StudyError(TarmimError):
+    """study.toml is missing or wrong, or names a file that is not there."""
+
+
+class SchemeError(TarmimError):
+    """A scheme that can't score: weights, goalposts, unknown criteria."""
+
+
+class LayerError(TarmimError):
+    """A layer that can't be read or used."""
+
+
+class CrsError(LayerError):
+    """No CRS, a lying one, or degrees where metres are needed."""
+
+
+class SchemaError(LayerError):
+    """A missing column, repeated ids, or the wrong kind of geometry."""
+
+
+class UnknownNameError(TarmimError):
+    """A name that no register holds; the message lists the known ones."""
+
+
+class ExportError(TarmimError):
+    """A place that can't be written."""
+
+
+def errors_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(one for one in findings if one.severity == "error")
+
+
+def raise_errors(findings: Sequence[Finding], kind: type[TarmimError] = TarmimError) -> None:
+    """Raise once, with every error found; warnings and notes alone raise nothing."""
+    wrong = errors_in(findings)
+    if wrong:
+        raise kind(*wrong)
+
+
+def report(findings: Iterable[Finding]) -> dict[str, str]:
+    """All findings as one text a language."""
+    several = tuple(findings)
+    return {lang: "\n".join(one.render(lang) for one in several) for lang in LANGS}

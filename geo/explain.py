@@ -1,0 +1,104 @@
+"""Explain: why a neighbourhood stands where it stands, in plain Arabic and English, from the numbers of the run and nothing else.
+
+Every sentence is a template of the catalogues with values put in; the points named are the contributions of the run, so a reader
+can add them up and get the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from geo import registers
+from geo.damage import NOTES
+from geo.messages import LANGS, Message, message, messages
+from geo.scheme import Scheme
+from geo.scoring import Scores
+
+NAMED = 3
+
+
+def number(value: float, decimals: int) -> str:
+    """A number as the tables show it.
+
+    >>> number(12345.678, 1)
+    '12,345.7'
+    """
+    return f"{value:,.{decimals}f}"
+
+
+def quantity(measure: str, value: float) -> Message:
+    """A value of a measure with its unit: shares as per cent."""
+    row = registers.register("measures")[measure]
+    if row["unit"] == "share":
+        return message("{value} %", value=number(value * 100, max(int(row["decimals"]) - 2, 0)))
+    unit = registers.both(registers.register("units")[row["unit"]], "name")
+    return message("{value} {unit}", value=number(value, int(row["decimals"])), unit=unit)
+
+
+def label(measure: str) -> dict[str, str]:
+    return registers.both(registers.register("measures")[measure], "label")
+
+
+def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
+    """`why_ar` and `why_en` for each neighbourhood."""
+    ranked = int(ranks["rank"].notna().sum())
+    same_rank = ranks["rank"].value_counts()
+    rows = {}
+    for zone in measures.index:
+        values: Mapping[str, Any] = measures.loc[zone].to_dict()
+        points = scores.contributions.loc[zone].to_dict()
+        unknown = [one.measure for one in scheme.criteria if pd.isna(scores.normalised.at[zone, one.measure])]
+        place = ranks.at[zone, "rank"]
+        score = scores.table.loc[zone]
+        if pd.isna(place):
+            sentences = _not_assessable(score, unknown, values)
+        else:
+            sentences = _ranked(int(place), ranked, int(same_rank[place]), score, points, values, unknown)
+        rows[zone] = {f"why_{lang}": " ".join(one.render(lang) for one in sentences) for lang in LANGS}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _ranked(
+    place: int, ranked: int, sharing: int, score: pd.Series[float], points: Mapping[str, float], values: Mapping[str, Any], unknown: Sequence[str]
+) -> list[Message]:
+    sentences = [
+        message(
+            "Rank {place} of {ranked}, with {score} of 100 points (between {low} and {high} when every uncertain or unknown value is put at its limits).",
+            place=place,
+            ranked=ranked,
+            score=number(score["score"], 1),
+            low=number(score["score_low"], 1),
+            high=number(score["score_high"], 1),
+        )
+    ]
+    if sharing > 1:
+        sentences.append(messages("{n} other neighbourhood has exactly the same score.", "{n} other neighbourhoods have exactly the same score.", sharing - 1))
+    leading = sorted((name for name, given in points.items() if pd.notna(given) and given > 0), key=lambda name: -points[name])[:NAMED]
+    if leading:
+        sentences.append(message("Most of it comes from: {parts}.", parts=[_part(name, values[name], points[name]) for name in leading]))
+    if unknown:
+        sentences.append(
+            message("Unknown here: {unknown}; the score rests on {coverage} % of the weights.", unknown=[_unknown(name, values) for name in unknown], coverage=number(score["coverage"] * 100, 0))
+        )
+    return sentences
+
+
+def _part(measure: str, value: float, points: float) -> Message:
+    return message("{label} ({quantity}): {points} points", label=label(measure), quantity=quantity(measure, value), points=number(points, 1))
+
+
+def _unknown(measure: str, values: Mapping[str, Any]) -> Message:
+    code = values.get(f"{measure}_note", "" if measure in values else "no-layer")
+    if pd.isna(code) or code not in NOTES:
+        return message("{label}", label=label(measure))
+    return message("{label} ({reason})", label=label(measure), reason=NOTES[str(code)])
+
+
+def _not_assessable(score: pd.Series[float], unknown: Sequence[str], values: Mapping[str, Any]) -> list[Message]:
+    return [
+        message("Not assessable: only {coverage} % of the weights are known. A survey is needed.", coverage=number(score["coverage"] * 100, 0)),
+        message("Unknown here: {unknown}.", unknown=[_unknown(name, values) for name in unknown]),
+    ]

@@ -1,0 +1,356 @@
+"""Export: the tables of a run in the formats people open: CSV, XLSX, GeoJSON, GeoPackage, GeoParquet.
+
+All come from the same run and hold the same numbers, unrounded; only what a spreadsheet *shows* is rounded. Text that a
+spreadsheet would take for a formula gets a leading apostrophe in CSV and is written as a typed string in XLSX. GeoJSON is in
+WGS 84 (RFC 7946); the others keep the study's CRS.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import orjson
+import pandas as pd
+import pyogrio
+import shapely
+
+from geo.errors import ExportError, finding
+from geo.explain import label
+from geo.messages import LANGS, Lang, Message, gettext, message
+from geo.run import Run
+
+if TYPE_CHECKING:
+    from xlsxwriter.format import Format
+    from xlsxwriter.workbook import Workbook
+    from xlsxwriter.worksheet import Worksheet
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+SHEET_ROWS = 5_000
+DEGREES = 7
+
+HEADINGS: dict[str, Message] = {
+    "rank": message("Rank"),
+    "tied": message("Tied"),
+    "status": message("Status"),
+    "id": message("Code"),
+    "name_ar": message("Name (Arabic)"),
+    "name_en": message("Name (English)"),
+    "district": message("District"),
+    "score": message("Score (0–100)"),
+    "score_low": message("Score, low"),
+    "score_high": message("Score, high"),
+    "coverage": message("Coverage of the weights"),
+    "why": message("Why"),
+    "layer": message("Layer"),
+    "row": message("Row"),
+    "reason": message("Reason"),
+    "value": message("Value"),
+}
+STATUS = {"ranked": message("ranked"), "not_assessable": message("not assessable: survey needed")}
+BOUNDS = {"_low": message("{label}, low"), "_high": message("{label}, high"), "_coverage": message("{label}, coverage"), "_note": message("{label}, note")}
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without geometry, text made safe for spreadsheets: a leading apostrophe before what looks like a formula.
+
+    >>> plain(pd.DataFrame({"name": ["=1+1", "Hanano"], "n": [-1.0, 2.0]})).to_dict("list")
+    {'name': ["'=1+1", 'Hanano'], 'n': [-1.0, 2.0]}
+    """
+    flat = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+    for column in flat.columns[[pd.api.types.is_string_dtype(kind) for kind in flat.dtypes]]:
+        text = flat[column].astype("string")
+        flat[column] = text.mask(text.str.startswith(FORMULA, na=False), "'" + text)
+    return flat
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """UTF-8 with a byte-order mark, so that a spreadsheet reads the Arabic; unknown is empty, never zero."""
+    return plain(table).to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
+
+
+def geojson_bytes(table: gpd.GeoDataFrame) -> bytes:
+    """RFC 7946: WGS 84, seven decimals (a centimetre), properties as in the table, unknown as null."""
+    placed = table.to_crs("EPSG:4326")
+    shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-DEGREES, mode="pointwise")
+    fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(shapes)]
+    rows = records(placed)
+    features = [{"type": "Feature", "id": row.get("id"), "properties": row, "geometry": shape} for row, shape in zip(rows, fragments, strict=True)]
+    return orjson.dumps({"type": "FeatureCollection", "features": features})
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values: NaN and NA become None, numpy numbers become Python's."""
+    flat = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
+    columns = {name: _values(flat[name]) for name in flat.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(column: pd.Series[Any]) -> list[Any]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        column = column.dt.strftime("%Y-%m-%d")
+    return [None if pd.isna(one) else one for one in column.astype(object).tolist()]
+
+
+def parquet_bytes(table: gpd.GeoDataFrame) -> bytes:
+    """GeoParquet 1.1 with a bounding-box column, zstd."""
+    out = BytesIO()
+    table.to_parquet(out, compression="zstd", write_covering_bbox=True, schema_version="1.1.0", index=False)
+    return out.getvalue()
+
+
+def write_gpkg(run: Run, path: Path, table: gpd.GeoDataFrame | None = None) -> None:
+    """A GeoPackage with the layers `priorities` and `left_out`."""
+    path.unlink(missing_ok=True)
+    priorities = run.priorities if table is None else table
+    pyogrio.write_dataframe(priorities, path, layer="priorities", driver="GPKG", promote_to_multi=True)
+    lost = run.left_out
+    if len(lost):
+        pyogrio.write_dataframe(lost, path, layer="left_out", driver="GPKG", append=True, geometry_type="Unknown")
+
+
+def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None, *, first: Lang = "ar") -> None:
+    """A workbook: the list in Arabic (right to left) and in English, sources and method, left-out rows with reasons.
+
+    `first` is the language of the sheet that opens.
+    """
+    import xlsxwriter
+
+    priorities = run.priorities if table is None else table
+    book = xlsxwriter.Workbook(out, {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "nan_inf_to_errors": False, "constant_memory": False})
+    book.set_properties({"title": run.info["study"]["name"][first], "comments": f"Tarmim {run.info['tarmim']}, {run.id}"})
+    langs: tuple[Lang, ...] = (first, *(lang for lang in LANGS if lang != first))
+    for lang in langs:
+        _list_sheet(book, run, priorities, lang)
+    _method_sheet(book, run, first)
+    _left_out_sheet(book, run, first)
+    book.close()
+
+
+def heading(column: str, lang: Lang) -> str:
+    """The heading of a column of the list, in a language.
+
+    >>> heading("contribution_people", "en"), heading("damage_index_low", "en")
+    ('Points: People', 'Damage index, low')
+    """
+    if column in HEADINGS:
+        return HEADINGS[column].render(lang)
+    if column.startswith("contribution_"):
+        return gettext("Points: {label}", lang, label=label(column.removeprefix("contribution_")))
+    for end, template in BOUNDS.items():
+        if column.endswith(end):
+            return message(template.text, label=label(column.removesuffix(end))).render(lang)
+    return label(column)[lang]
+
+
+def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
+    """What the sheet of a language shows: no axis codes, no other language's explanation, no reason codes."""
+    names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
+    first = ["rank", "tied", "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
+    points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
+    measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
+    return [*first, *points, f"why_{lang}", *measured]
+
+
+def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> None:
+    sheet = book.add_worksheet(gettext("Priorities", lang))
+    columns = _columns(run, table, lang)
+    styles = _Styles(book)
+    rtl = lang == "ar"
+    if rtl:
+        sheet.right_to_left()
+    title = run.info["study"]["name"][lang]
+    sheet.write_string(0, 0, gettext("{study}: ranked list of neighbourhoods. Run {run}. Scheme: {scheme}.", lang, study=title, run=run.id, scheme=run.info["scheme"]["name"]), styles.title)
+    if run.info["study"]["generated"]:
+        sheet.write_string(1, 0, gettext("Generated demonstration data: nothing in it describes a real place.", lang), styles.title)
+    decimals = {one["id"]: one["decimals"] for one in run.info["measures"]}
+    for position, column in enumerate(columns):
+        text = HEADINGS["why"].render(lang) if column.startswith("why_") else heading(column, lang)
+        sheet.write_string(2, position, text, styles.head)
+        sheet.set_column(position, position, 70 if column.startswith("why_") else 22 if column.startswith("name_") else 13)
+        _write_column(sheet, 3, position, _shown_column(table, column, lang), styles.number(_decimals(column, decimals)), styles.text)
+    sheet.freeze_panes(3, 6)
+    sheet.autofilter(2, 0, 2 + len(table), len(columns) - 1)
+    sheet.set_landscape()
+    sheet.set_paper(9)
+    sheet.repeat_rows(2)
+    sheet.fit_to_pages(1, 0)
+    sheet.print_area(0, 0, 2 + len(table), min(10, len(columns) - 1))
+
+
+def _decimals(column: str, decimals: dict[str, int]) -> int:
+    if column in ("rank", "id"):
+        return 0
+    for end in ("_low", "_high"):
+        column = column.removesuffix(end)
+    return decimals.get(column, 2 if column.endswith("coverage") else 1)
+
+
+def _shown_column(table: pd.DataFrame, column: str, lang: Lang) -> list[Any]:
+    values = _values(table[column])
+    if column == "status":
+        return [STATUS[one].render(lang) for one in values]
+    if column == "tied":
+        return [gettext("yes", lang) if one else "" for one in values]
+    return values
+
+
+def _write_column(sheet: Worksheet, top: int, position: int, values: list[Any], number: Format, text: Format) -> None:
+    for row, value in enumerate(values, start=top):
+        if value is None or value == "":
+            continue
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+            sheet.write_number(row, position, float(value), number)
+        else:
+            sheet.write_string(row, position, str(value)[:32_000], text)
+
+
+class _Styles:
+    """The few cell formats of a workbook."""
+
+    def __init__(self, book: Workbook) -> None:
+        self.book = book
+        self.title = book.add_format({"bold": True, "font_size": 13})
+        self.head = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E6EEF5"})
+        self.text = book.add_format({"valign": "top"})
+        self.numbers: dict[int, Format] = {}
+
+    def number(self, decimals: int) -> Format:
+        if decimals not in self.numbers:
+            self.numbers[decimals] = self.book.add_format({"num_format": "#,##0" + ("." + "0" * decimals if decimals else ""), "valign": "top"})
+        return self.numbers[decimals]
+
+
+def _method_sheet(book: Workbook, run: Run, first: Lang) -> None:
+    """Sources and method, in both languages side by side."""
+    sheet = book.add_worksheet(gettext("Sources and method", first))
+    if first == "ar":
+        sheet.right_to_left()
+    styles = _Styles(book)
+    line = 0
+    for texts in method_lines(run):
+        style = styles.head if texts["head"] else styles.text
+        for position, lang in enumerate(("ar", "en")):
+            sheet.write_string(line, position, texts[lang], style)
+        line += 1
+    sheet.set_column(0, 1, 90)
+
+
+def method_lines(run: Run) -> list[dict[str, Any]]:
+    """What a reader needs to check the list: layers with sources and hashes, criteria with goalposts and reasons, findings."""
+    info, scheme = run.info, run.info["scheme"]
+    labels = {one["id"]: one["label"] for one in info["measures"]}
+    lines: list[tuple[bool, Message]] = [(True, message("Sources"))]
+    lines += [
+        (
+            False,
+            message(
+                "{layer}: {source}. Date: {date}. Licence: {licence}. Rows read: {read}; left out: {left}. SHA-256: {hash}",
+                layer=one["label"],
+                source=one["source"],
+                date=one["date"] or "-",
+                licence=one["licence"] or "-",
+                read=one["rows_read"],
+                left=one["rows_left_out"],
+                hash=one["sha256"],
+            ),
+        )
+        for one in info["layers"]
+    ]
+    lines += [
+        (True, message("Method")),
+        (False, message("Scheme {name}, version {version}; damage factors: {factors}.", name=scheme["name"], version=scheme["version"], factors=scheme["factors"]["name"])),
+        (False, message("Score = 100 × sum of weight × value between its goalposts, over the sum of the known weights. Unknown values never count as zero.")),
+        (False, message("Below {share} % of the weights known a neighbourhood is not assessable: survey needed.", share=round(scheme["minimum_coverage"] * 100))),
+    ]
+    lines += [
+        (
+            False,
+            message(
+                "{label}: weight {weight} %, goalposts {low} to {high}, {direction}. {reason}",
+                label=labels.get(one["measure"], label(one["measure"])),
+                weight=round(one["weight"] * 100, 1),
+                low=one["goalposts"][0],
+                high=one["goalposts"][1],
+                direction=message("more is more urgent") if one["direction"] == "more" else message("less is more urgent"),
+                reason=one["reason"],
+            ),
+        )
+        for one in scheme["criteria"]
+    ]
+    lines.append((True, message("What was noticed")))
+    rendered = [{"head": head, **{lang: text.render(lang) for lang in LANGS}} for head, text in lines]
+    noticed = [{"head": False, **{lang: _noticed(one, lang) for lang in LANGS}} for one in info["findings"]]
+    versions = ", ".join(f"{name} {number}" for name, number in info["versions"].items())
+    return [*rendered, *noticed, {"head": False, **{lang: f"Tarmim {info['tarmim']} ({versions}); {run.id}" for lang in LANGS}}]
+
+
+def _noticed(one: dict[str, Any], lang: Lang) -> str:
+    return " ".join(part for part in (f"{one['where']}:", one["found"][lang], one["expected"][lang], one["remedy"][lang]) if part)
+
+
+def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:
+    """Left-out rows; beyond 5,000 of one layer and reason the sheet says how many more `left_out.csv` holds."""
+    sheet = book.add_worksheet(gettext("Left out", first))
+    if first == "ar":
+        sheet.right_to_left()
+    styles = _Styles(book)
+    for position, name in enumerate(("layer", "row", "id", "reason", "reason", "value")):
+        sheet.write_string(0, position, HEADINGS[name].render(first), styles.head)
+    shown = run.left_out.groupby(["layer", "reason"], sort=False).head(SHEET_ROWS)
+    for position, column in enumerate(("layer", "row", "id", "reason_ar", "reason_en", "value")):
+        _write_column(sheet, 1, position, _values(shown[column]), styles.number(0), styles.text)
+        sheet.set_column(position, position, 32 if column.startswith("reason") else 16)
+    counts = run.left_out.groupby(["layer", "reason"], sort=False).size()
+    line = len(shown) + 1
+    for (layer, _), count in counts[counts > SHEET_ROWS].items():
+        for position, lang in ((3, "ar"), (4, "en")):
+            sheet.write_string(line, position, gettext("{n} more rows are in left_out.csv", lang, n=int(count - SHEET_ROWS)), styles.text)
+        sheet.write_string(line, 0, str(layer), styles.text)
+        line += 1
+
+
+def _write_csv(run: Run, path: Path) -> None:
+    path.write_bytes(csv_bytes(run.priorities))
+
+
+WRITERS: dict[str, Callable[[Run, Path], None]] = {
+    "priorities.csv": _write_csv,
+    "priorities.xlsx": write_xlsx,
+    "priorities.geojson": lambda run, path: _bytes(path, geojson_bytes(run.priorities)),
+    "priorities.gpkg": write_gpkg,
+    "priorities.parquet": lambda run, path: _bytes(path, parquet_bytes(run.priorities)),
+    "left_out.csv": lambda run, path: _bytes(path, csv_bytes(run.left_out)),
+    "run.json": lambda run, path: _bytes(path, json.dumps(run.info, ensure_ascii=False, indent=1).encode()),
+}
+
+
+def _bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def export(run: Run, folder: Path, names: tuple[str, ...] = tuple(WRITERS)) -> list[Path]:
+    """Write the tables of a run into a folder; each file appears whole or not at all.
+
+    Raises
+    ------
+    ExportError
+        The folder can't be made or written.
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            staging = folder / f".making-{name}"
+            WRITERS[name](run, staging)
+            written.append(staging.replace(folder / name))
+    except (OSError, pyogrio.errors.DataSourceError) as error:
+        reason = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+        fault = finding("not-written", "error", folder.name, message("{folder} can't be written: {reason}.", folder=folder, reason=reason), remedy=message("Choose another folder, or make room on the disk."))
+        raise ExportError(fault) from error
+    return written

@@ -1,0 +1,247 @@
+"""Harmonise: every layer in one CRS, with valid flat geometry, ready to be measured.
+
+A repair is made only where it is certain: an invalid polygon is made valid when that changes its area by less than one part in a
+thousand, and said so; otherwise the row is left out. Z and M are dropped. A row that repeats another exactly is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from geo import registers
+from geo.crs import Bounds, to_metric
+from geo.errors import Finding, SchemaError, finding, raise_errors
+from geo.left_out import left_out, together
+from geo.messages import message
+from geo.overlay import OUTSIDE, locate, middle
+from geo.reading import RASTERS, read_file, sha256
+from geo.validation import validate
+
+if TYPE_CHECKING:
+    from geo.study import LayerSpec, Study
+
+REPAIR_TOLERANCE = 1e-3
+OVERLAP_M2 = 100.0
+KINDS = {"Point": "point", "MultiPoint": "point", "LineString": "line", "MultiLineString": "line", "LinearRing": "line", "Polygon": "polygon", "MultiPolygon": "polygon"}
+Extent = Literal["study"] | shapely.Geometry | None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can be measured.
+
+    Attributes
+    ----------
+    frame
+        Columns of the schema plus `row`; geometry in the study's CRS (metres), valid, two-dimensional. A plain table for
+        population without shapes; empty where the layer is a raster.
+    extent
+        Where the layer looked: "study", a shape in the study's CRS, or None where nobody said.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    spec: LayerSpec
+    left_out: gpd.GeoDataFrame
+    findings: tuple[Finding, ...]
+    rows_read: int
+    sha256: str
+    extent: Extent = None
+    raster: Path | None = None
+
+
+@dataclass(frozen=True)
+class City:
+    """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids."""
+
+    study: Study
+    zones: gpd.GeoDataFrame
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+    def frame(self, name: str) -> gpd.GeoDataFrame | None:
+        """A layer's table, or None where the study has no such layer."""
+        layer = self.layers.get(name)
+        return None if layer is None else layer.frame
+
+
+def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
+    """Read, validate and harmonise one layer of a study.
+
+    Parameters
+    ----------
+    area
+        Box of the neighbourhoods in the study's CRS, against which a place is judged.
+
+    Raises
+    ------
+    LayerError, SchemaError, CrsError
+        What was found, expected, and what to do; see each.
+    """
+    spec = study.layers[name]  # type: ignore[index]  # names come from the study itself
+    path = study.path(spec.path)
+    extent = _extent(study, spec, name, area)
+    if path.suffix.lower() in RASTERS:
+        return _raster(study, name, spec, path, extent)
+    raw = read_file(path, spec, name)
+    checked = validate(raw, name, spec)
+    frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)
+    if isinstance(frame, gpd.GeoDataFrame):
+        flat, unplaced = _placed(frame, name)
+        metric = to_metric(flat, study.crs, name, declared=spec.crs, area=area)
+        frame, broken, repaired = _valid(metric, name)
+        frame, repeated = _once(frame, name)
+        aside += [*unplaced, *broken, *repeated]
+        found += repaired
+    table = together(aside, study.crs)
+    return Layer(name, frame, spec, table, tuple(found), len(raw), sha256(path), extent)
+
+
+def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
+    """Neighbourhoods indexed by id, sorted by id; overlaps of more than 100 m² are reported.
+
+    Where two overlap, what lies in both counts for the first in the order of ids.
+    """
+    zones = gpd.GeoDataFrame(layer.frame.set_index("id").sort_index())
+    for column in ("name_ar", "name_en", "district"):
+        if column not in zones:
+            zones[column] = pd.Series(pd.NA, index=zones.index, dtype="string")
+    shapes = zones.geometry.to_numpy()
+    one, two = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    one, two = one[one < two], two[one < two]
+    shared = shapely.area(shapely.intersection(shapes[one], shapes[two]))
+    large = shared > OVERLAP_M2
+    if not large.any():
+        return zones, ()
+    pairs = [f"{zones.index[a]} × {zones.index[b]}" for a, b in zip(one[large], two[large], strict=True)]
+    return zones, (
+        finding(
+            "overlap",
+            "warning",
+            layer.name,
+            message("Neighbourhoods overlap by {area} m² in all.", area=round(float(shared[large].sum()))),
+            expected=message("Neighbourhoods that only touch."),
+            remedy=message("What lies in two of them is counted for the first in the order of codes; mend the boundaries."),
+            rows=pairs,
+        ),
+    )
+
+
+def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Extent:
+    if spec.extent in (None, "study"):
+        return spec.extent  # type: ignore[return-value]
+    where = f"{name}.extent"
+    shapes = read_file(study.path(str(spec.extent)), spec.model_copy(update={"columns": {}, "sublayer": None}), where)
+    if not isinstance(shapes, gpd.GeoDataFrame):
+        raise SchemaError(finding("no-geometry", "error", where, message("The table has no coordinates."), expected=message("Polygons of the area that was looked at.")))
+    return shapely.union_all(shapely.make_valid(to_metric(shapes, study.crs, where, area=area).geometry.to_numpy()))
+
+
+def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent) -> Layer:
+    found = []
+    if name != "population":
+        found.append(finding("raster", "error", name, message("{path} is a raster.", path=path.name), expected=message("Only population may be a raster.")))
+    if spec.raster is None:
+        found.append(
+            finding(
+                "raster-unit",
+                "error",
+                name,
+                message("study.toml does not say what the cells of {path} hold.", path=path.name),
+                expected=message("People per cell, or people per km²: the two differ by the area of a cell."),
+                remedy=message("Write raster = \"count\" or raster = \"density_per_km2\"."),
+            )
+        )
+    raise_errors(found, SchemaError)
+    return Layer(name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path)
+
+
+def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:
+    """Rows with a geometry of the right kind and finite coordinates, flat."""
+    shapes = frame.geometry.to_numpy()
+    bounds = shapely.bounds(shapes)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & np.isfinite(bounds).all(axis=1)
+    allowed = next(row["type"].split("|") for row in registers.table("schema", name) if row["column"] == "geometry")
+    fits = pd.Series(frame.geom_type.map(KINDS), index=frame.index).isin(allowed).to_numpy()
+    kept = frame[there & fits]
+    if kept.empty:
+        kinds = sorted(set(frame.geom_type.dropna().astype(str)))
+        raise SchemaError(
+            finding(
+                "geometry-type",
+                "error",
+                name,
+                message("No row has a geometry that can be used; the file holds {kinds}.", kinds=kinds or ("-",)),
+                expected=message("Geometry of the kind {kinds}.", kinds=allowed),
+                remedy=message("Check that this is the file of this layer."),
+            )
+        )
+    aside = [left_out(frame[rows], name, reason) for rows, reason in ((~there, "geometry-missing"), (there & ~fits, "geometry-type")) if rows.any()]
+    return kept.set_geometry(shapely.force_2d(kept.geometry.to_numpy()), crs=frame.crs), aside
+
+
+def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame], list[Finding]]:
+    """Invalid shapes repaired where certain; the others left out."""
+    shapes = frame.geometry.to_numpy().copy()
+    invalid = ~shapely.is_valid(shapes)
+    if not invalid.any():
+        return frame, [], []
+    before = shapes[invalid]
+    after = shapely.make_valid(before, method="structure", keep_collapsed=False)
+    area = np.abs(shapely.area(before))
+    certain = ~shapely.is_empty(after) & (np.abs(shapely.area(after) - area) <= REPAIR_TOLERANCE * np.maximum(area, 1e-9))
+    shapes[invalid] = np.where(certain, after, before)
+    broken = np.zeros(len(frame), dtype=bool)
+    broken[np.flatnonzero(invalid)[~certain]] = True
+    repaired = frame[invalid & ~broken]
+    found = []
+    if len(repaired):
+        found.append(
+            finding("repaired", "info", name, message("{n} invalid shapes repaired; their area did not change.", n=len(repaired)), rows=repaired["row"])
+        )
+    aside = [left_out(frame[broken], name, "geometry-invalid")] if broken.any() else []
+    return frame.set_geometry(shapes, crs=frame.crs)[~broken], aside, found
+
+
+def _once(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:
+    """Rows that repeat an earlier row in every column and in geometry, and carry a code of their own, count once."""
+    if name in ("neighbourhoods", "population") or not frame["id"].duplicated().any():
+        return frame, []
+    key = frame.drop(columns=["row", "geometry"]).assign(shape=shapely.to_wkb(frame.geometry.to_numpy()))
+    repeated = key.duplicated()
+    return frame[~repeated], [left_out(frame[repeated], name, "repeated")] if repeated.any() else []
+
+
+def place(layer: Layer, zones: gpd.GeoDataFrame) -> Layer:
+    """The layer with a column `zone` (id of the neighbourhood); rows outside all of them are listed as left out.
+
+    A footprint belongs to the zone of a point on its surface. Points and footprints outside stay in the table with no zone:
+    they count for none, but their rubble can reach a road inside. Lines that touch no zone leave the table.
+    """
+    if not isinstance(layer.frame, gpd.GeoDataFrame) or layer.name in ("neighbourhoods", "population"):
+        return layer
+    frame, shapes = layer.frame, layer.frame.geometry.to_numpy()
+    line = shapely.get_dimensions(shapes) == 1
+    zone = np.full(len(frame), OUTSIDE, dtype=np.intp)
+    zone[~line] = locate(*middle(shapes[~line]), zones.geometry.to_numpy())
+    crossing = np.zeros(len(frame), dtype=bool)
+    if line.any():
+        areas = zones.geometry.to_numpy()
+        shapely.prepare(areas)
+        crossing[np.flatnonzero(line)[np.unique(shapely.STRtree(shapes[line]).query(areas, predicate="intersects")[1])]] = True
+    outside = (zone == OUTSIDE) & ~crossing
+    names = pd.Series(zones.index[zone], index=frame.index, dtype="string").mask(zone == OUTSIDE)
+    aside = together([layer.left_out, left_out(frame[outside], layer.name, "outside", value=_telling(layer.name))], frame.crs)
+    return replace(layer, frame=frame.assign(zone=names)[~outside | ~line], left_out=aside)
+
+
+def _telling(name: str) -> str | None:
+    """The column that tells most of a row that is left out."""
+    return {"damage": "state", "facilities": "kind"}.get(name)

@@ -1,0 +1,80 @@
+"""Left out: every row that does not count, with its reason, so that nothing is dropped silently.
+
+One row here is one row of a file and one reason; a row with two reasons stands twice. The table is part of the run and goes to
+every export; it keeps the geometry, so that a map can show where the rows lie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+import pandas as pd
+
+from geo.errors import Finding, finding
+from geo.messages import Message, message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COLUMNS = ("layer", "row", "id", "reason", "reason_ar", "reason_en", "value")
+
+REASONS: dict[str, Message] = {
+    "outside": message("Outside every neighbourhood"),
+    "grade-not-recognised": message("Grade not recognised"),
+    "grade-missing": message("No grade given"),
+    "geometry-missing": message("No geometry, or coordinates that are no numbers"),
+    "geometry-type": message("Another kind of geometry than this layer has"),
+    "geometry-invalid": message("Geometry can't be repaired with certainty"),
+    "value-unusable": message("The value can't be used and counts as unknown"),
+    "repeated": message("Exact repetition of an earlier row"),
+    "no-neighbourhood": message("No neighbourhood of that code or name"),
+    "id-missing": message("No code given"),
+}
+
+
+def left_out(frame: pd.DataFrame, layer: str, reason: str, *, value: str | None = None, crs: object = None) -> gpd.GeoDataFrame:
+    """The rows of `frame` as rows left out; `value` names the column whose content explains the reason.
+
+    `frame` has `row`, and `id` and `geometry` where the layer has them.
+    """
+    why = REASONS[reason]
+    blank = pd.Series(pd.NA, index=frame.index, dtype="string")
+    table = pd.DataFrame(
+        {
+            "layer": layer,
+            "row": frame["row"].astype("int64"),
+            "id": frame["id"].astype("string") if "id" in frame else blank,
+            "reason": reason,
+            "reason_ar": why.render("ar"),
+            "reason_en": why.render("en"),
+            "value": frame[value].astype("string") if value else blank,
+        }
+    )
+    shapes = frame["geometry"] if isinstance(frame, gpd.GeoDataFrame) else gpd.GeoSeries([None] * len(frame), index=frame.index)
+    return gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(shapes, crs=crs or getattr(frame, "crs", None)))
+
+
+def together(tables: Iterable[gpd.GeoDataFrame], crs: object) -> gpd.GeoDataFrame:
+    """All left-out rows as one table in one CRS; rows without geometry keep none."""
+    several = [one.to_crs(crs) if one.crs is not None else one.set_crs(crs) for one in tables if len(one)]
+    if not several:
+        return gpd.GeoDataFrame({name: pd.Series(dtype="string") for name in COLUMNS}, geometry=gpd.GeoSeries([], crs=crs))
+    return gpd.GeoDataFrame(pd.concat(several, ignore_index=True), crs=crs)
+
+
+def noted(table: gpd.GeoDataFrame) -> tuple[Finding, ...]:
+    """One finding a layer and reason, with the count."""
+    groups = table.groupby(["layer", "reason"], sort=False) if len(table) else ()
+    return tuple(
+        finding(
+            str(reason),
+            "warning",
+            str(layer),
+            message("{n} rows left out: {reason}.", n=len(rows), reason=REASONS[str(reason)]),
+            remedy=message("See the table of left-out rows."),
+            rows=rows["row"].head(100),
+            count=len(rows),
+        )
+        for (layer, reason), rows in groups
+    )

@@ -1,0 +1,114 @@
+"""The road: from the layers of a city to a ranked list that can be defended.
+
+    read → validate → harmonise → place → measure → score → rank → explain
+
+Each step takes tables and returns new ones. Faults of all layers are collected and reported once; rows that do not count travel
+along to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from geo import criteria, explain, population, ranking, registers, scoring
+from geo.errors import Finding, LayerError, TarmimError, errors_in
+from geo.harmonise import City, Layer, place, read_layer, read_zones
+from geo.left_out import noted, together
+from geo.messages import Message, message
+from geo.run import Run, describe, order
+from geo.scheme import Scheme, read_scheme
+from geo.study import LAYERS, Study, read_study
+
+Step = Callable[[Message], None]
+
+
+def silent(step: Message) -> None:
+    """Tells nobody which step the road is at."""
+
+
+def open_study(folder: Path | str, scheme: str | None = None) -> tuple[Study, Scheme]:
+    """A study and its scheme, or the one named; faults of both files are reported together."""
+    study = read_study(folder)
+    return study, read_scheme(scheme or study.scheme, folder=study.folder)
+
+
+def read_city(study: Study, step: Step = silent) -> City:
+    """Read, validate, harmonise and place every layer of a study.
+
+    Raises
+    ------
+    TarmimError
+        With every fault of every layer.
+    """
+    faults: list[Finding] = []
+    layers: dict[str, Layer] = {}
+    area = None
+    for name in (layer for layer in LAYERS if layer in study.layers):
+        step(message("Reading {layer}", layer=registers.both(registers.register("layers")[name], "name")))
+        try:
+            layers[name] = read_layer(study, name, area=area)
+        except TarmimError as error:
+            faults += error.findings
+            continue
+        if name == "neighbourhoods":
+            area = tuple(layers[name].frame.total_bounds)
+    if faults:
+        raise LayerError(*faults)
+    zones, overlaps = read_zones(layers["neighbourhoods"])
+    placed = {name: place(layer, zones) for name, layer in layers.items()}
+    placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], overlaps)
+    return City(study, zones, placed)
+
+
+def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
+    return replace(layer, findings=(*layer.findings, *more))
+
+
+def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
+    """Measure, score, rank and explain: the run of a city under a scheme."""
+    step(message("Counting people"))
+    people = population.people(city)
+    step(message("Measuring damage, roads, networks and facilities"))
+    measures = criteria.measure(city, scheme, people)
+    step(message("Scoring and ranking"))
+    scores = scoring.score(measures, scheme)
+    ranks = ranking.rank(scores.table["score"])
+    reasons = explain.why(measures, scores, ranks, scheme)
+
+    left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
+    findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
+    info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings)
+    zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
+    columns = [ranks, scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
+    table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
+    return Run(info["run"], info, order(table), left_out)
+
+
+def check(folder: Path | str, scheme: str | None = None, step: Step = silent) -> tuple[Finding, ...]:
+    """Everything that is wrong or odd with a study, its scheme and its layers, in one report; nothing is written."""
+    found: list[Finding] = []
+    study = None
+    try:
+        study = read_study(folder)
+        read_scheme(scheme or study.scheme, folder=study.folder)
+    except TarmimError as error:
+        found += error.findings
+    if study is None:
+        return tuple(found)
+    try:
+        city = read_city(study, step)
+        people = population.people(city)
+    except TarmimError as error:
+        return (*found, *error.findings)
+    left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], study.crs)
+    return (*found, *(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out))
+
+
+def is_sound(findings: tuple[Finding, ...]) -> bool:
+    """Whether nothing found would stop a run."""
+    return not errors_in(findings)

@@ -1,0 +1,262 @@
+"""Population: how many people live in each neighbourhood, and how many of them in damaged homes.
+
+Three sources, by what the layer is: a table by code or name; a raster (exactextract: cells cut by a boundary count by the part
+inside; the rule of cell centres is off by up to a third in a small neighbourhood); larger units spread over the neighbourhoods
+they hold, by buildings or by area. Spreading keeps each unit's total: people are shared out among the neighbourhoods, none are
+lost in fields. Known bias: spread by area, dense quarters get too few people; the two ways bound each other where both can be
+had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from geo.damage import damaged_share, share_of
+from geo.errors import Finding, SchemaError, finding, raise_errors
+from geo.harmonise import City, Layer
+from geo.left_out import left_out, together
+from geo.messages import message
+from geo.overlay import Floats, Ints, Shapes, locate, middle, shared_area
+from geo.scheme import Scheme
+
+LEVELS = ("people", "people_low", "people_high")
+
+
+@dataclass(frozen=True)
+class People:
+    """People by neighbourhood (`people, people_low, people_high`, NaN unknown), coverage, rows left out, what was noticed."""
+
+    table: pd.DataFrame
+    coverage: pd.Series[float]
+    left_out: gpd.GeoDataFrame
+    findings: tuple[Finding, ...] = ()
+
+
+def people(city: City) -> People:
+    """People by neighbourhood, whatever the layer is.
+
+    Raises
+    ------
+    SchemaError
+        Parts of one unit that contradict each other, or a raster that lies elsewhere.
+    """
+    layer = city.layers.get("population")
+    if layer is None:
+        nothing = pd.DataFrame(np.nan, index=city.zones.index, columns=list(LEVELS))
+        return People(nothing, pd.Series(0.0, index=city.zones.index), together([], city.study.crs))
+    if layer.raster is not None:
+        return from_raster(layer, city)
+    units, notes = once_per_unit(layer)
+    if isinstance(units, gpd.GeoDataFrame) and not _are_zones(units, city.zones):
+        return spread(units, layer, city, notes)
+    return by_code(units, layer, city, notes)
+
+
+def _are_zones(units: pd.DataFrame, zones: gpd.GeoDataFrame) -> bool:
+    return "id" in units and bool(units["id"].isin(zones.index).all())
+
+
+def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    """Each unit once. A unit that was split repeats its people on each part: the parts are joined and counted once.
+
+    The key is the code where there is one, else the Arabic name.
+    """
+    frame = layer.frame
+    key = "id" if "id" in frame and frame["id"].notna().all() else "name_ar"
+    values = [name for name in LEVELS if name in frame]
+    repeated = frame[frame[key].duplicated(keep=False) & frame[key].notna()]
+    if repeated.empty:
+        return frame, ()
+    differing = repeated.groupby(key)[values].nunique(dropna=False).gt(1).any(axis=1)
+    if differing.any():
+        rows = repeated[repeated[key].isin(differing.index[differing])]
+        fault = finding(
+            "parts-differ",
+            "error",
+            layer.name,
+            message("Rows of one unit give different numbers of people: {units}.", units=sorted(set(rows[key]))[:8]),
+            expected=message("One number a unit, repeated on each of its parts."),
+            remedy=message("Correct the numbers, or give the units different codes."),
+            rows=rows["row"],
+        )
+        raise SchemaError(fault)
+    if isinstance(frame, gpd.GeoDataFrame):
+        units = gpd.GeoDataFrame(frame.dissolve(key, sort=False).reset_index(), crs=frame.crs)
+    else:
+        units = frame.drop_duplicates(key)
+    note = finding(
+        "parts-joined",
+        "warning",
+        layer.name,
+        message("{n} rows are parts of units that were split; each of the {units} units counts once.", n=len(repeated), units=len(units)),
+        expected=message("Added up row by row the people would be {naive}; counted once they are {people}.", naive=_whole(frame["people"]), people=_whole(units["people"])),
+        rows=repeated["row"],
+    )
+    return units, (note,)
+
+
+def _whole(values: pd.Series[float]) -> int:
+    return round(float(values.sum()))
+
+
+def by_code(units: pd.DataFrame, layer: Layer, city: City, notes: tuple[Finding, ...]) -> People:
+    """A table by code, or by Arabic name where it has no codes; rows that match nothing are left out."""
+    zones = city.zones
+    if "id" in units and units["id"].notna().any():
+        zone = zones.index.get_indexer(units["id"])
+    else:
+        names = zones["name_ar"].astype("string")
+        single = names[~names.duplicated(keep=False) & names.notna()]
+        zone = zones.index.get_indexer(units["name_ar"].map(pd.Series(single.index, index=single)))
+    matched = units[zone >= 0].assign(zone=zones.index[zone[zone >= 0]]).set_index("zone")
+    table = _levels(matched).reindex(zones.index)
+    lost = together([left_out(units[zone < 0], layer.name, "no-neighbourhood", value="people")] if (zone < 0).any() else [], city.study.crs)
+    return People(table, table["people"].notna().astype("float64"), lost, notes)
+
+
+def _levels(table: pd.DataFrame) -> pd.DataFrame:
+    """`people, people_low, people_high`; bounds that are not given are unknown, and never cross the best value."""
+    best = table["people"]
+    low = table["people_low"].combine(best, np.fmin) if "people_low" in table else best * np.nan
+    high = table["people_high"].combine(best, np.fmax) if "people_high" in table else best * np.nan
+    return pd.DataFrame({"people": best, "people_low": low, "people_high": high})
+
+
+def spread(units: gpd.GeoDataFrame, layer: Layer, city: City, notes: tuple[Finding, ...]) -> People:
+    """People of larger units shared out among the neighbourhoods they hold, in proportion to buildings or to area.
+
+    Each unit's total is kept to the last person. A unit without buildings in any neighbourhood is spread by area, and said so;
+    a unit that holds no neighbourhood is left out with its people. Where both ways can be had, the other one bounds the best.
+    """
+    zones = city.zones
+    shapes, areas = units.geometry.to_numpy(), zones.geometry.to_numpy()
+    unit, zone, area = shared_area(shapes, areas)
+    by_area = _shares(unit, zone, area, len(units), len(zones))
+    by_buildings = _building_shares(shapes, areas, city, by_area)
+    first, second = (by_buildings, by_area) if layer.spec.spread == "buildings" and by_buildings is not None else (by_area, by_buildings)
+    counted = units["people"].to_numpy(float)
+    reached = first.sum(axis=0) > 0
+    best = _shared_out(first, counted)
+    table = pd.DataFrame({"people": best, "people_low": np.nan, "people_high": np.nan}, index=zones.index)
+    given = _levels(units)
+    alternatives = [best, *(_shared_out(first, given[name].fillna(given["people"]).to_numpy(float)) for name in LEVELS[1:] if name in units)]
+    if second is not None:
+        alternatives.append(_shared_out(second, counted))
+    if len(alternatives) > 1:
+        table["people_low"], table["people_high"] = np.min(alternatives, axis=0), np.max(alternatives, axis=0)
+    covered = np.bincount(zone, area, minlength=len(zones)) / shapely.area(areas)
+    lost = units[~reached]
+    return People(
+        table,
+        pd.Series(np.minimum(covered, 1.0).round(6), index=zones.index),
+        together([left_out(lost, layer.name, "outside", value="people")] if len(lost) else [], city.study.crs),
+        (*notes, _spread_note(layer, units[reached], table["people"])),
+    )
+
+
+def _spread_note(layer: Layer, units: pd.DataFrame, spread_people: pd.Series[float]) -> Finding:
+    way = message("by buildings") if layer.spec.spread == "buildings" else message("by area")
+    return finding(
+        "spread",
+        "info",
+        layer.name,
+        message("{people} people of {n} units were spread over the neighbourhoods {way}; {spread} arrived.", people=_whole(units["people"]), n=len(units), way=way, spread=_whole(spread_people)),
+    )
+
+
+def _shares(unit: Ints, zone: Ints, weight: Floats, units: int, zones: int) -> Floats:
+    """Share of each unit (column) that each zone (row) gets; columns sum to 1, or to 0 where a unit reaches no zone."""
+    table = np.zeros((zones, units))
+    np.add.at(table, (zone, unit), weight)
+    total = table.sum(axis=0)
+    return np.divide(table, total, out=np.zeros_like(table), where=total > 0)
+
+
+def _shared_out(shares: Floats, people_of_units: Floats) -> Floats:
+    """People by zone; NaN only where a unit of unknown size holds part of the zone, or no unit holds any of it."""
+    known = np.nan_to_num(people_of_units)
+    spoiled = (shares[:, np.isnan(people_of_units)] > 0).any(axis=1) | (shares.sum(axis=1) == 0)
+    return np.where(spoiled, np.nan, shares @ known)
+
+
+def _building_shares(shapes: Shapes, areas: Shapes, city: City, by_area: Floats) -> Floats | None:
+    """Shares by number of buildings; units that have none in any zone keep their shares by area."""
+    buildings = city.frame("buildings")
+    if buildings is None:
+        return None
+    x, y = middle(buildings.geometry.to_numpy())
+    zone, unit = locate(x, y, areas), locate(x, y, shapes)
+    both = (zone >= 0) & (unit >= 0)
+    shares = _shares(unit[both], zone[both], np.ones(int(both.sum())), len(shapes), len(areas))
+    empty = shares.sum(axis=0) == 0
+    shares[:, empty] = by_area[:, empty]
+    return shares
+
+
+def from_raster(layer: Layer, city: City) -> People:
+    """People by neighbourhood from a raster of counts or densities; a cell at the boundary counts by the part inside."""
+    import rasterio
+    from exactextract import exact_extract
+
+    with rasterio.open(layer.raster) as source:
+        crs, bounds, cell = source.crs, source.bounds, abs(source.transform.a * source.transform.e)
+    if crs is None:
+        fault = finding("crs-unknown", "error", layer.name, message("The raster does not say its coordinate system."), remedy=message("Ask who made the file for its coordinate system."))
+        raise SchemaError(fault)
+    zones = city.zones.to_crs(crs.to_wkt())
+    shapes = zones.geometry.to_numpy()
+    raise_errors(_elsewhere(layer, bool(shapely.intersects(shapes, shapely.box(*bounds)).any())), SchemaError)
+    density = layer.spec.raster == "density_per_km2"
+    weight = "area_spherical_km2" if crs.is_geographic else "area_cartesian"
+    total = f"people=sum(coverage_weight={weight})" if density else "people=sum"
+    frame = gpd.GeoDataFrame(geometry=shapes, crs=zones.crs)
+    found = exact_extract(str(layer.raster), frame, [total, "cells=count"], output="pandas")
+    square_metres = density and not crs.is_geographic
+    counted = pd.Series(found["people"].to_numpy(float) * (1e-6 if square_metres else 1.0), index=zones.index)
+    known = pd.Series(found["cells"].to_numpy(float) * cell / shapely.area(shapes), index=zones.index).clip(upper=1.0).round(6)
+    return People(pd.DataFrame({"people": counted.mask(known == 0), "people_low": np.nan, "people_high": np.nan}), known, together([], city.study.crs))
+
+
+def _elsewhere(layer: Layer, inside: bool) -> tuple[Finding, ...]:
+    if inside:
+        return ()
+    return (
+        finding(
+            "raster-far",
+            "error",
+            layer.name,
+            message("No neighbourhood lies on the raster."),
+            expected=message("Coordinates that fall on the study area."),
+            remedy=message("Check that this is the raster of this country and that its coordinate system is right."),
+        ),
+    )
+
+
+def measure(city: City, scheme: Scheme, found: People) -> pd.DataFrame:
+    """People, people per km², people in damaged homes (people × share of buildings with moderate damage or worse).
+
+    NaN where people or the share is unknown; bounds combine those of both.
+    """
+    table = found.table
+    low, high = table["people_low"].fillna(table["people"]), table["people_high"].fillna(table["people"])
+    area_km2 = city.zones.area / 1e6
+    share = damaged_share(city, scheme)
+    out = table.copy()
+    out["people_coverage"] = found.coverage
+    out["people_note"] = np.where(table["people"].isna(), "people-unknown", "")
+    for name in LEVELS:
+        out[name.replace("people", "people_per_km2", 1)] = table[name] / area_km2
+    out["people_per_km2_coverage"] = found.coverage
+    out["people_in_damaged_homes"] = table["people"] * share["best"]
+    out["people_in_damaged_homes_low"] = low * share["low"]
+    out["people_in_damaged_homes_high"] = high * share["high"]
+    survey = city.layers.get("damage")
+    out["people_in_damaged_homes_coverage"] = found.coverage * (share_of(survey, city) if survey else 0.0)
+    out["people_in_damaged_homes_note"] = np.select([table["people"].isna(), share["best"].isna()], ["people-unknown", "no-inventory"], "")
+    out["area_km2"] = area_km2
+    return out

@@ -1,0 +1,169 @@
+"""A run: what went in, what came out, under an id that is the hash of what went in. Nobody writes to a run after it is made.
+
+On disk a run is a folder: `run.json` (inputs, hashes, versions, scheme, findings), `priorities.parquet` (the ranked table with
+shapes) and `left_out.parquet`. It is written beside its place and renamed into it, so a half-written run is never seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from geo import registers
+from geo.errors import Finding
+from geo.harmonise import City
+from geo.scheme import Scheme
+
+FIRST = ("rank", "tied", "status", "id", "name_ar", "name_en", "district", "score", "score_low", "score_high", "coverage")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    id
+        First 16 hexadecimal digits of the SHA-256 of inputs, scheme and version.
+    info
+        What `run.json` holds.
+    priorities
+        One row a neighbourhood, by rank and then id; columns `FIRST`, then `contribution_*`, `axis_*`, `sector_*`, the measures
+        with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the study's CRS.
+    left_out
+        One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
+    """
+
+    id: str
+    info: Mapping[str, Any]
+    priorities: gpd.GeoDataFrame
+    left_out: gpd.GeoDataFrame
+
+    def criteria(self) -> list[str]:
+        """Measures that the scheme scores, in its order."""
+        return [one["measure"] for one in self.info["scheme"]["criteria"]]
+
+    def measures(self) -> list[str]:
+        """All measures of the table, in its order."""
+        return [one["id"] for one in self.info["measures"]]
+
+
+def describe(city: City, scheme: Scheme, measured: list[str], findings: list[Finding]) -> dict[str, Any]:
+    """The content of `run.json`, the id included; the same inputs give the same bytes on every machine."""
+    inputs = {
+        "tarmim": version("tarmim"),
+        "study": {"id": city.study.id, "name": city.study.name.model_dump(), "crs": city.study.crs, "generated": city.study.generated},
+        "scheme": scheme.model_dump(mode="json"),
+        "layers": [_layer_record(city, name) for name in city.layers],
+        "seed": None,
+    }
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
+    return {
+        "run": hashlib.sha256(text.encode()).hexdigest()[:16],
+        **inputs,
+        "versions": {name: version(name) for name in ("geopandas", "shapely", "pyproj", "pyogrio", "pandas", "numpy")},
+        "axes": {name: registers.both(row, "name") for name, row in registers.register("axes").items()},
+        "sectors": {name: registers.both(row, "name") for name, row in registers.register("sectors").items()},
+        "measures": [measure_record(name) for name in measured],
+        "findings": [one.record() for one in findings],
+    }
+
+
+def measure_record(name: str) -> dict[str, Any]:
+    """A measure's label, meaning, unit, decimals, palette and sector, for pages and clients."""
+    row = registers.register("measures")[name]
+    return {
+        "id": name,
+        "label": registers.both(row, "label"),
+        "meaning": registers.both(row, "meaning"),
+        "unit": registers.both(registers.register("units")[row["unit"]], "name"),
+        "unit_id": row["unit"],
+        "decimals": int(row["decimals"]),
+        "palette": row["palette"],
+        "sector": row["sector"],
+    }
+
+
+def _layer_record(city: City, name: str) -> dict[str, Any]:
+    layer = city.layers[name]
+    spec = layer.spec
+    return {
+        "layer": name,
+        "label": registers.both(registers.register("layers")[name], "name"),
+        "file": Path(spec.path).name,
+        "sha256": layer.sha256,
+        "profile": spec.profile,
+        "source": spec.source.model_dump() if spec.source else {"ar": "", "en": ""},
+        "date": spec.date.isoformat() if spec.date else "",
+        "licence": spec.licence,
+        "settings": spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True),
+        "rows_read": layer.rows_read,
+        "rows_used": layer.rows_read - int(layer.left_out["row"].nunique()) if layer.rows_read else 0,
+        "rows_left_out": int(layer.left_out["row"].nunique()) if len(layer.left_out) else 0,
+    }
+
+
+def order(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """By rank, then id; what can't be assessed last; the first columns first."""
+    ordered = table.sort_values(["rank", "id"], na_position="last", kind="stable").reset_index(drop=True)
+    rest = [column for column in ordered.columns if column not in FIRST and column != "geometry"]
+    return ordered[[*FIRST, *rest, "geometry"]]
+
+
+def save(run: Run, runs: Path) -> Path:
+    """Write a run into the folder `runs`, once; a run that is there already is left as it is."""
+    place = runs / run.id
+    if place.exists():
+        return place
+    runs.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".making-", dir=runs))
+    try:
+        run.priorities.to_parquet(staging / "priorities.parquet", compression="zstd", write_covering_bbox=True)
+        run.left_out.to_parquet(staging / "left_out.parquet", compression="zstd")
+        (staging / "run.json").write_text(json.dumps(run.info, ensure_ascii=False, indent=1), encoding="utf-8")
+        for written in (*staging.iterdir(), staging):
+            _flush(written)
+        staging.chmod(0o755)
+        staging.rename(place)
+        _flush(runs)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return place
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk, file or folder, before anything is acknowledged."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load(place: Path) -> Run:
+    """A run as it was made."""
+    info = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    priorities = gpd.read_parquet(place / "priorities.parquet")
+    for column in ("bbox",):
+        priorities = priorities.drop(columns=column, errors="ignore")
+    return Run(info["run"], info, priorities, gpd.read_parquet(place / "left_out.parquet"))
+
+
+def for_sector(run: Run, sector: str) -> pd.DataFrame:
+    """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own."""
+    from geo.ranking import rank
+
+    table = run.priorities.drop(columns=["rank", "tied", "status"])
+    scores = table[f"sector_{sector}"]
+    return order(gpd.GeoDataFrame(table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores)), crs=run.priorities.crs))

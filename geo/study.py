@@ -1,0 +1,225 @@
+"""A study: the area of work, one folder with `study.toml`, which names the city, its CRS in metres and its layers.
+
+A layer's entry says where the file is, what its columns are called, when it was made, by whom, under which licence, and **what
+it covers** (`extent`): an empty neighbourhood means "nothing there" only where the layer is known to have looked.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Mapping
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from geo import registers
+from geo.errors import Finding, StudyError, TarmimError, finding
+from geo.messages import Message, message
+
+LayerName = Literal[
+    "neighbourhoods", "buildings", "damage", "roads", "water", "sewerage", "electricity", "telecom",
+    "facilities", "population", "complaints", "obstacles", "hazards", "works",
+]  # fmt: skip
+LAYERS = tuple(registers.register("layers"))
+NETWORKS = ("water", "sewerage", "electricity", "telecom")
+
+
+class Model(BaseModel):
+    """Strict and frozen: an unknown key is an error, not a silent no-op."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class BothLanguages(Model):
+    """A text in Arabic and English."""
+
+    ar: str = Field(min_length=1, max_length=300)
+    en: str = Field(min_length=1, max_length=300)
+
+
+def _metric(crs: str) -> str:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        known = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError("unknown CRS") from error
+    if not known.is_projected or known.axis_info[0].unit_conversion_factor != 1.0:
+        raise ValueError("not in metres")
+    return crs
+
+
+class LayerSpec(Model):
+    """One layer's entry in `study.toml`.
+
+    `columns` maps our column to theirs and goes before the profile's. `where` selects rows by the values of their own columns.
+    `extent` is "study" (it looked everywhere), a file of polygons (it looked there), or absent (not known where it looked).
+    """
+
+    path: str = Field(min_length=1)
+    profile: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    where: dict[str, list[str]] = Field(default_factory=dict)
+    header: list[str] | None = None
+    encoding: str | None = None
+    crs: str | None = None
+    extent: str | None = None
+    sublayer: str | None = None
+    raster: Literal["count", "density_per_km2"] | None = None
+    spread: Literal["buildings", "area"] = "area"
+    date: datetime.date | None = None
+    licence: str = ""
+    source: BothLanguages | None = None
+
+
+class Study(Model):
+    """A city: names, working CRS in metres, scheme, layers; `folder` is where its relative paths begin."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    name: BothLanguages
+    crs: Annotated[str, AfterValidator(_metric)]
+    scheme: str = "default"
+    generated: bool = False
+    layers: dict[LayerName, LayerSpec]
+    folder: Path = Field(exclude=True)
+
+    def path(self, text: str) -> Path:
+        """A path of `study.toml`, seen from its folder."""
+        return (self.folder / text).resolve()
+
+
+EXPECTED: Mapping[str, Message] = MappingProxyType(
+    {
+        "missing": message("This entry is needed."),
+        "extra_forbidden": message("No entry of that name is known."),
+        "literal_error": message("One of the known values is expected."),
+        "string_pattern_mismatch": message("Lower-case Latin letters, digits and hyphens are expected."),
+        "string_type": message("A text is expected."),
+        "float_parsing": message("A number is expected."),
+        "float_type": message("A number is expected."),
+        "greater_than": message("A larger number is expected."),
+        "greater_than_equal": message("A number that is not below the limit is expected."),
+        "less_than_equal": message("A number that is not above the limit is expected."),
+        "date_from_datetime_parsing": message("A date such as 2026-03-29 is expected."),
+        "value_error": message("A known CRS in metres is expected, such as EPSG:32637."),
+    }
+)
+
+
+def findings_of(error: ValidationError, where: str) -> tuple[Finding, ...]:
+    """Every fault of a configuration file, in our words."""
+    return tuple(
+        finding(
+            "configuration",
+            "error",
+            where,
+            message("'{entry}' is {value}.", entry=".".join(str(part) for part in fault["loc"]), value=_shown(fault)),
+            expected=EXPECTED.get(fault["type"], message("A value of another kind is expected.")),
+            remedy=message("Mend the file and run `tarmim check` again."),
+        )
+        for fault in error.errors(include_url=False)
+    )
+
+
+def _shown(fault: Mapping[str, Any]) -> Message:
+    if fault["type"] == "missing":
+        return message("not there")
+    return message("'{value}'", value=str(fault["input"])[:80])
+
+
+def read_toml(path: Path, kind: type[TarmimError]) -> dict[str, Any]:
+    """A TOML file, or one finding that says why not and in which line."""
+    remedy = message("Give the folder of a study, or make one with `tarmim init`.")
+    if not path.is_file():
+        raise kind(finding("missing-file", "error", path.name, message("There is no file {path}.", path=path), remedy=remedy))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        fault = message("The file is not UTF-8 (byte {byte}).", byte=error.start)
+    except tomllib.TOMLDecodeError as error:
+        fault = message("The file is not TOML: {fault}.", fault=str(error))
+    raise kind(finding("not-toml", "error", path.name, fault, remedy=message("Mend that line and run `tarmim check` again.")))
+
+
+def read_study(folder: Path | str) -> Study:
+    """The study of a folder (or of its `study.toml`).
+
+    Raises
+    ------
+    StudyError
+        With every fault of the file: unknown entries, missing ones, files that are not there, a CRS that is not in metres.
+    """
+    path = Path(folder)
+    path = path if path.suffix == ".toml" else path / "study.toml"
+    content = read_toml(path, StudyError)
+    try:
+        study = Study(**{**content.get("study", {}), "layers": content.get("layers", {}), "folder": path.parent.resolve()})
+    except ValidationError as error:
+        raise StudyError(*findings_of(error, path.name)) from None
+    faults = [*_unknown_tables(content, path.name), *_missing_files(study), *_unknown_names(study)]
+    if faults:
+        raise StudyError(*faults)
+    return study
+
+
+def _unknown_tables(content: Mapping[str, Any], where: str) -> list[Finding]:
+    known = ("study", "layers")
+    return [
+        finding("configuration", "error", where, message("'[{entry}]' is not known.", entry=name), expected=message("Known: {known}.", known=known))
+        for name in content
+        if name not in known
+    ]
+
+
+def _missing_files(study: Study) -> list[Finding]:
+    """Files that layers name and that are not there; `neighbourhoods` must be among the layers."""
+    faults = []
+    if "neighbourhoods" not in study.layers:
+        faults.append(
+            finding(
+                "missing-layer",
+                "error",
+                "study.toml",
+                message("There is no layer 'neighbourhoods'."),
+                expected=message("Everything is counted and ranked by neighbourhood."),
+                remedy=message("Add [layers.neighbourhoods] with the path of their boundaries."),
+            )
+        )
+    for name, spec in study.layers.items():
+        for text in (spec.path, spec.extent):
+            if text in (None, "study") or study.path(str(text)).exists():
+                continue
+            faults.append(
+                finding(
+                    "missing-file",
+                    "error",
+                    name,
+                    message("There is no file {path}.", path=text),
+                    expected=message("A path seen from the folder of study.toml."),
+                    remedy=message("Correct the path, or take the layer out of study.toml."),
+                )
+            )
+    return faults
+
+
+def _unknown_names(study: Study) -> list[Finding]:
+    """Profiles and columns that no register holds."""
+    faults: list[Finding] = []
+    for name, spec in study.layers.items():
+        if spec.profile is not None:
+            try:
+                registers.lookup("sources", spec.profile)
+            except TarmimError as error:
+                faults += error.findings
+        known = {row["column"] for row in registers.table("schema", name)} | {"lon", "lat", "x", "y", "wkt"}
+        faults += [
+            finding("unknown-column", "error", name, message("'{column}' is no column of this layer.", column=column), expected=message("Known: {known}.", known=sorted(known)))
+            for column in spec.columns
+            if column not in known
+        ]
+    return faults
