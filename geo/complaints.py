@@ -18,7 +18,7 @@ def measure(city: City, people: pd.Series[float]) -> pd.DataFrame:
     layer = city.layers.get("complaints")
     if layer is None:
         return pd.DataFrame(index=city.zones.index)
-    row = city.zones.index.get_indexer(layer.frame["zone"])
+    row = city.zones.index.get_indexer(pd.Index(layer.frame["zone"]))
     count = pd.Series(np.bincount(row[row >= 0], minlength=len(city.zones)), index=city.zones.index).astype("float64")
     covered = share_of(layer, city)
     count = count.mask((covered == 0) | (covered.isna() & (count == 0)))

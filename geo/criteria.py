@@ -46,4 +46,4 @@ def measure(city: City, scheme: Scheme, people: People) -> pd.DataFrame:
     if stray:
         raise KeyError(f"columns without a row in data/measures.csv: {sorted(stray)}")
     notes = [column for column in columns if column.endswith("_note")]
-    return table[columns].astype({column: "string" for column in notes})
+    return table[columns].astype(dict.fromkeys(notes, "string"))

@@ -68,7 +68,9 @@ def plausible(bounds: Bounds, crs: CRS) -> bool:
     return bool(abs(bounds[0]) <= 180 and abs(bounds[2]) <= 180 and abs(bounds[1]) <= 90 and abs(bounds[3]) <= 90)
 
 
-def to_metric(frame: gpd.GeoDataFrame, study_crs: str, where: str, *, declared: str | None = None, area: Bounds | None = None) -> gpd.GeoDataFrame:
+def to_metric(
+    frame: gpd.GeoDataFrame, study_crs: str, where: str, *, declared: str | None = None, area: Bounds | None = None
+) -> gpd.GeoDataFrame:
     """The frame in the study's CRS.
 
     Parameters
@@ -116,7 +118,9 @@ def _unknown(crs: CRS | None, bounds: Bounds, where: str, study_crs: str, area: 
     found = (
         message("The file does not say its coordinate system; its coordinates go from {box}.", box=_box(bounds))
         if crs is None
-        else message("The file says {crs}, in degrees, but its coordinates go from {box}.", crs=crs.to_string()[:60], box=_box(bounds))
+        else message(
+            "The file says {crs}, in degrees, but its coordinates go from {box}.", crs=crs.to_string()[:60], box=_box(bounds)
+        )
     )
     return _finding("crs-unknown" if crs is None else "crs-lies", found, fits, where)
 
@@ -135,6 +139,6 @@ def _finding(code: str, found: Message, fits: tuple[str, ...], where: str) -> Fi
     remedy = (
         message('If one of these is right, write it in study.toml: crs = "…": {fits}.', fits=fits)
         if fits
-        else message("Ask who made the file for its coordinate system, and write it in study.toml: crs = \"…\".")
+        else message('Ask who made the file for its coordinate system, and write it in study.toml: crs = "…".')
     )
     return finding(code, "error", where, found, expected=message("Coordinates that fall on the study area."), remedy=remedy)

@@ -23,7 +23,9 @@ DEBRIS = tuple(name for name, row in registers.register("states").items() if row
 
 NOTES: dict[str, Message] = {
     "no-inventory": message("no inventory of buildings"),
-    "inventory-incomplete": message("the inventory of buildings is incomplete: it holds fewer buildings than there are damaged structures"),
+    "inventory-incomplete": message(
+        "the inventory of buildings is incomplete: it holds fewer buildings than there are damaged structures"
+    ),
     "not-surveyed": message("not surveyed"),
     "extent-unknown": message("nobody said whether the survey looked here"),
     "no-layer": message("the study has no such layer"),
@@ -47,7 +49,7 @@ def by_state(frame: pd.DataFrame, zones: pd.Index[str]) -> pd.DataFrame:
     >>> by_state(part, pd.Index(["a", "b"]))[["severe", "destroyed"]].to_numpy().tolist()
     [[1, 1], [0, 0]]
     """
-    row, column = zones.get_indexer(frame["zone"]), pd.Index(STATES).get_indexer(frame["state"])
+    row, column = zones.get_indexer(pd.Index(frame["zone"])), pd.Index(STATES).get_indexer(pd.Index(frame["state"]))
     known = (row >= 0) & (column >= 0)
     counts = np.bincount(row[known] * len(STATES) + column[known], minlength=len(zones) * len(STATES))
     return pd.DataFrame(counts.reshape(len(zones), len(STATES)), index=zones, columns=list(STATES))
@@ -64,7 +66,10 @@ def equivalent_destroyed(counts: pd.DataFrame, factors: Factors) -> pd.DataFrame
     0.3953
     """
     graded = [state for state in counts.columns if state != "not_analysed"]
-    sums = {name: counts[graded].mul(pd.Series(table)[graded]).sum(axis=1) for name, table in (("low", factors.low), ("best", factors.best), ("high", factors.high))}
+    sums = {
+        name: counts[graded].mul(pd.Series(table)[graded]).sum(axis=1)
+        for name, table in (("low", factors.low), ("best", factors.best), ("high", factors.high))
+    }
     if "not_analysed" in counts:
         sums["high"] = sums["high"] + counts["not_analysed"]
     return pd.DataFrame(sums)
@@ -102,7 +107,12 @@ def measure(city: City, scheme: Scheme) -> pd.DataFrame:
     area_km2 = zones.area / 1e6
     seen_km2 = area_km2 * surveyed.where(surveyed > 0, 1.0).fillna(1.0)
     note = _why_unknown(surveyed, known["none"])
-    table = table.join([_bounded("equivalent_destroyed", equal, surveyed, note), _bounded("equivalent_destroyed_per_km2", equal.div(seen_km2, axis=0), surveyed, note)])
+    table = table.join(
+        [
+            _bounded("equivalent_destroyed", equal, surveyed, note),
+            _bounded("equivalent_destroyed_per_km2", equal.div(seen_km2, axis=0), surveyed, note),
+        ]
+    )
     return table.join(_index(city, counts, equal, surveyed, note))
 
 
@@ -117,7 +127,15 @@ def _why_unknown(surveyed: pd.Series[float], value: pd.Series[float]) -> pd.Seri
 
 
 def _bounded(name: str, values: pd.DataFrame, coverage: pd.Series[float], note: pd.Series[str]) -> pd.DataFrame:
-    return pd.DataFrame({name: values["best"], f"{name}_low": values["low"], f"{name}_high": values["high"], f"{name}_coverage": coverage, f"{name}_note": note})
+    return pd.DataFrame(
+        {
+            name: values["best"],
+            f"{name}_low": values["low"],
+            f"{name}_high": values["high"],
+            f"{name}_coverage": coverage,
+            f"{name}_note": note,
+        }
+    )
 
 
 def buildings_by_zone(city: City) -> pd.DataFrame | None:
@@ -138,7 +156,7 @@ def buildings_by_zone(city: City) -> pd.DataFrame | None:
 
 
 def _per_zone(frame: pd.DataFrame, zones: pd.Index[str]) -> pd.Series[int]:
-    row = zones.get_indexer(frame["zone"])
+    row = zones.get_indexer(pd.Index(frame["zone"]))
     return pd.Series(np.bincount(row[row >= 0], minlength=len(zones)), index=zones)
 
 
@@ -179,7 +197,9 @@ def _index(city: City, counts: pd.DataFrame, equal: pd.DataFrame, surveyed: pd.S
             "high": (equal["high"] / usable * seen + (1 - seen)).clip(upper=1.0),
         }
     )
-    why = note.mask((note == "") & incomplete, "inventory-incomplete").mask((note == "") & (structures.isna() | (structures == 0)), "no-inventory")
+    why = note.mask((note == "") & incomplete, "inventory-incomplete").mask(
+        (note == "") & (structures.isna() | (structures == 0)), "no-inventory"
+    )
     table = _bounded("damage_index", index, surveyed, why)
     table["buildings"] = inventory["buildings"]
     return table
@@ -202,4 +222,10 @@ def damaged_share(city: City, scheme: Scheme) -> pd.DataFrame:
     unsure = known[["possible", "not_analysed"]].sum(axis=1, skipna=False)
     usable = inventory["surveyed"].where(~is_incomplete(city, inventory["surveyed"], counts)).where(lambda n: n > 0)
     seen = surveyed.fillna(1.0)
-    return pd.DataFrame({"low": hit / usable * seen, "best": hit / usable, "high": ((hit + unsure) / usable * seen + (1 - seen)).clip(upper=1.0)})
+    return pd.DataFrame(
+        {
+            "low": hit / usable * seen,
+            "best": hit / usable,
+            "high": ((hit + unsure) / usable * seen + (1 - seen)).clip(upper=1.0),
+        }
+    )

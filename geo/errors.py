@@ -139,3 +139,15 @@ def report(findings: Iterable[Finding]) -> dict[str, str]:
     """All findings as one text a language."""
     several = tuple(findings)
     return {lang: "\n".join(one.render(lang) for one in several) for lang in LANGS}
+
+
+def not_written(place: object, error: Exception) -> Finding:
+    """A folder or file that the disk would not take, with the system's reason."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return finding(
+        "not-written",
+        "error",
+        str(place),
+        message("{folder} can't be written: {reason}.", folder=place, reason=reason),
+        remedy=message("Choose another folder, or make room on the disk."),
+    )

@@ -45,15 +45,16 @@ def label(measure: str) -> dict[str, str]:
 def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     """`why_ar` and `why_en` for each neighbourhood."""
     ranked = int(ranks["rank"].notna().sum())
-    same_rank = ranks["rank"].value_counts()
+    same_rank = ranks["rank"].value_counts().to_dict()
     rows = {}
-    for zone in measures.index:
-        values: Mapping[str, Any] = measures.loc[zone].to_dict()
+    for zone in measures.index.astype(str):
+        values: dict[str, Any] = measures.loc[zone].to_dict()
         points = scores.contributions.loc[zone].to_dict()
-        unknown = [one.measure for one in scheme.criteria if pd.isna(scores.normalised.at[zone, one.measure])]
-        place = ranks.at[zone, "rank"]
+        known = scores.normalised.loc[zone].notna()
+        unknown = [one.measure for one in scheme.criteria if not known[one.measure]]
+        place: Any = ranks.at[zone, "rank"]
         score = scores.table.loc[zone]
-        if pd.isna(place):
+        if ranks.at[zone, "status"] != "ranked":
             sentences = _not_assessable(score, unknown, values)
         else:
             sentences = _ranked(int(place), ranked, int(same_rank[place]), score, points, values, unknown)
@@ -62,11 +63,18 @@ def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Sch
 
 
 def _ranked(
-    place: int, ranked: int, sharing: int, score: pd.Series[float], points: Mapping[str, float], values: Mapping[str, Any], unknown: Sequence[str]
+    place: int,
+    ranked: int,
+    sharing: int,
+    score: pd.Series[float],
+    points: Mapping[str, float],
+    values: Mapping[str, Any],
+    unknown: Sequence[str],
 ) -> list[Message]:
     sentences = [
         message(
-            "Rank {place} of {ranked}, with {score} of 100 points (between {low} and {high} when every uncertain or unknown value is put at its limits).",
+            "Rank {place} of {ranked}, with {score} of 100 points "
+            "(between {low} and {high} when every uncertain or unknown value is put at its limits).",
             place=place,
             ranked=ranked,
             score=number(score["score"], 1),
@@ -75,19 +83,38 @@ def _ranked(
         )
     ]
     if sharing > 1:
-        sentences.append(messages("{n} other neighbourhood has exactly the same score.", "{n} other neighbourhoods have exactly the same score.", sharing - 1))
-    leading = sorted((name for name, given in points.items() if pd.notna(given) and given > 0), key=lambda name: -points[name])[:NAMED]
+        sentences.append(
+            messages(
+                "{n} other neighbourhood has exactly the same score.",
+                "{n} other neighbourhoods have exactly the same score.",
+                sharing - 1,
+            )
+        )
+    leading = sorted((name for name, given in points.items() if pd.notna(given) and given > 0), key=lambda name: -points[name])[
+        :NAMED
+    ]
     if leading:
-        sentences.append(message("Most of it comes from: {parts}.", parts=[_part(name, values[name], points[name]) for name in leading]))
+        sentences.append(
+            message("Most of it comes from: {parts}.", parts=[_part(name, values[name], points[name]) for name in leading])
+        )
     if unknown:
         sentences.append(
-            message("Unknown here: {unknown}; the score rests on {coverage} % of the weights.", unknown=[_unknown(name, values) for name in unknown], coverage=number(score["coverage"] * 100, 0))
+            message(
+                "Unknown here: {unknown}; the score rests on {coverage} % of the weights.",
+                unknown=[_unknown(name, values) for name in unknown],
+                coverage=number(score["coverage"] * 100, 0),
+            )
         )
     return sentences
 
 
 def _part(measure: str, value: float, points: float) -> Message:
-    return message("{label} ({quantity}): {points} points", label=label(measure), quantity=quantity(measure, value), points=number(points, 1))
+    return message(
+        "{label} ({quantity}): {points} points",
+        label=label(measure),
+        quantity=quantity(measure, value),
+        points=number(points, 1),
+    )
 
 
 def _unknown(measure: str, values: Mapping[str, Any]) -> Message:
@@ -99,6 +126,9 @@ def _unknown(measure: str, values: Mapping[str, Any]) -> Message:
 
 def _not_assessable(score: pd.Series[float], unknown: Sequence[str], values: Mapping[str, Any]) -> list[Message]:
     return [
-        message("Not assessable: only {coverage} % of the weights are known. A survey is needed.", coverage=number(score["coverage"] * 100, 0)),
+        message(
+            "Not assessable: only {coverage} % of the weights are known. A survey is needed.",
+            coverage=number(score["coverage"] * 100, 0),
+        ),
         message("Unknown here: {unknown}.", unknown=[_unknown(name, values) for name in unknown]),
     ]

@@ -8,7 +8,8 @@ WGS 84 (RFC 7946); the others keep the study's CRS.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from geo.errors import ExportError, finding
+from geo.errors import ExportError, not_written
 from geo.explain import label
 from geo.messages import LANGS, Lang, Message, gettext, message
 from geo.run import Run
@@ -53,7 +54,12 @@ HEADINGS: dict[str, Message] = {
     "value": message("Value"),
 }
 STATUS = {"ranked": message("ranked"), "not_assessable": message("not assessable: survey needed")}
-BOUNDS = {"_low": message("{label}, low"), "_high": message("{label}, high"), "_coverage": message("{label}, coverage"), "_note": message("{label}, note")}
+BOUNDS = {
+    "_low": message("{label}, low"),
+    "_high": message("{label}, high"),
+    "_coverage": message("{label}, coverage"),
+    "_note": message("{label}, note"),
+}
 
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,7 +86,10 @@ def geojson_bytes(table: gpd.GeoDataFrame) -> bytes:
     shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-DEGREES, mode="pointwise")
     fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(shapes)]
     rows = records(placed)
-    features = [{"type": "Feature", "id": row.get("id"), "properties": row, "geometry": shape} for row, shape in zip(rows, fragments, strict=True)]
+    features = [
+        {"type": "Feature", "id": row.get("id"), "properties": row, "geometry": shape}
+        for row, shape in zip(rows, fragments, strict=True)
+    ]
     return orjson.dumps({"type": "FeatureCollection", "features": features})
 
 
@@ -122,7 +131,16 @@ def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None,
     import xlsxwriter
 
     priorities = run.priorities if table is None else table
-    book = xlsxwriter.Workbook(out, {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "nan_inf_to_errors": False, "constant_memory": False})
+    book = xlsxwriter.Workbook(
+        out,
+        {
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+            "nan_inf_to_errors": False,
+            "constant_memory": False,
+        },
+    )
     book.set_properties({"title": run.info["study"]["name"][first], "comments": f"Tarmim {run.info['tarmim']}, {run.id}"})
     langs: tuple[Lang, ...] = (first, *(lang for lang in LANGS if lang != first))
     for lang in langs:
@@ -165,7 +183,18 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
     if rtl:
         sheet.right_to_left()
     title = run.info["study"]["name"][lang]
-    sheet.write_string(0, 0, gettext("{study}: ranked list of neighbourhoods. Run {run}. Scheme: {scheme}.", lang, study=title, run=run.id, scheme=run.info["scheme"]["name"]), styles.title)
+    sheet.write_string(
+        0,
+        0,
+        gettext(
+            "{study}: ranked list of neighbourhoods. Run {run}. Scheme: {scheme}.",
+            lang,
+            study=title,
+            run=run.id,
+            scheme=run.info["scheme"]["name"],
+        ),
+        styles.title,
+    )
     if run.info["study"]["generated"]:
         sheet.write_string(1, 0, gettext("Generated demonstration data: nothing in it describes a real place.", lang), styles.title)
     decimals = {one["id"]: one["decimals"] for one in run.info["measures"]}
@@ -173,7 +202,9 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
         text = HEADINGS["why"].render(lang) if column.startswith("why_") else heading(column, lang)
         sheet.write_string(2, position, text, styles.head)
         sheet.set_column(position, position, 70 if column.startswith("why_") else 22 if column.startswith("name_") else 13)
-        _write_column(sheet, 3, position, _shown_column(table, column, lang), styles.number(_decimals(column, decimals)), styles.text)
+        _write_column(
+            sheet, 3, position, _shown_column(table, column, lang), styles.number(_decimals(column, decimals)), styles.text
+        )
     sheet.freeze_panes(3, 6)
     sheet.autofilter(2, 0, 2 + len(table), len(columns) - 1)
     sheet.set_landscape()
@@ -222,7 +253,9 @@ class _Styles:
 
     def number(self, decimals: int) -> Format:
         if decimals not in self.numbers:
-            self.numbers[decimals] = self.book.add_format({"num_format": "#,##0" + ("." + "0" * decimals if decimals else ""), "valign": "top"})
+            self.numbers[decimals] = self.book.add_format(
+                {"num_format": "#,##0" + ("." + "0" * decimals if decimals else ""), "valign": "top"}
+            )
         return self.numbers[decimals]
 
 
@@ -232,12 +265,10 @@ def _method_sheet(book: Workbook, run: Run, first: Lang) -> None:
     if first == "ar":
         sheet.right_to_left()
     styles = _Styles(book)
-    line = 0
-    for texts in method_lines(run):
+    for line, texts in enumerate(method_lines(run)):
         style = styles.head if texts["head"] else styles.text
-        for position, lang in enumerate(("ar", "en")):
+        for position, lang in enumerate(LANGS):
             sheet.write_string(line, position, texts[lang], style)
-        line += 1
     sheet.set_column(0, 1, 90)
 
 
@@ -264,9 +295,29 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
     ]
     lines += [
         (True, message("Method")),
-        (False, message("Scheme {name}, version {version}; damage factors: {factors}.", name=scheme["name"], version=scheme["version"], factors=scheme["factors"]["name"])),
-        (False, message("Score = 100 × sum of weight × value between its goalposts, over the sum of the known weights. Unknown values never count as zero.")),
-        (False, message("Below {share} % of the weights known a neighbourhood is not assessable: survey needed.", share=round(scheme["minimum_coverage"] * 100))),
+        (
+            False,
+            message(
+                "Scheme {name}, version {version}; damage factors: {factors}.",
+                name=scheme["name"],
+                version=scheme["version"],
+                factors=scheme["factors"]["name"],
+            ),
+        ),
+        (
+            False,
+            message(
+                "Score = 100 × sum of weight × value between its goalposts, over the sum of the known weights. "
+                "Unknown values never count as zero."
+            ),
+        ),
+        (
+            False,
+            message(
+                "Below {share} % of the weights known a neighbourhood is not assessable: survey needed.",
+                share=round(scheme["minimum_coverage"] * 100),
+            ),
+        ),
     ]
     lines += [
         (
@@ -287,7 +338,11 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
     rendered = [{"head": head, **{lang: text.render(lang) for lang in LANGS}} for head, text in lines]
     noticed = [{"head": False, **{lang: _noticed(one, lang) for lang in LANGS}} for one in info["findings"]]
     versions = ", ".join(f"{name} {number}" for name, number in info["versions"].items())
-    return [*rendered, *noticed, {"head": False, **{lang: f"Tarmim {info['tarmim']} ({versions}); {run.id}" for lang in LANGS}}]
+    return [
+        *rendered,
+        *noticed,
+        {"head": False, **dict.fromkeys(LANGS, f"Tarmim {info['tarmim']} ({versions}); {run.id}")},
+    ]
 
 
 def _noticed(one: dict[str, Any], lang: Lang) -> str:
@@ -309,8 +364,10 @@ def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:
     counts = run.left_out.groupby(["layer", "reason"], sort=False).size()
     line = len(shown) + 1
     for (layer, _), count in counts[counts > SHEET_ROWS].items():
-        for position, lang in ((3, "ar"), (4, "en")):
-            sheet.write_string(line, position, gettext("{n} more rows are in left_out.csv", lang, n=int(count - SHEET_ROWS)), styles.text)
+        for position, lang in ((3, LANGS[0]), (4, LANGS[1])):
+            sheet.write_string(
+                line, position, gettext("{n} more rows are in left_out.csv", lang, n=int(count - SHEET_ROWS)), styles.text
+            )
         sheet.write_string(line, 0, str(layer), styles.text)
         line += 1
 
@@ -334,7 +391,7 @@ def _bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def export(run: Run, folder: Path, names: tuple[str, ...] = tuple(WRITERS)) -> list[Path]:
+def export(run: Run, folder: Path, names: Sequence[str] = tuple(WRITERS)) -> list[Path]:
     """Write the tables of a run into a folder; each file appears whole or not at all.
 
     Raises
@@ -342,15 +399,21 @@ def export(run: Run, folder: Path, names: tuple[str, ...] = tuple(WRITERS)) -> l
     ExportError
         The folder can't be made or written.
     """
-    written = []
+    return [write_whole(folder / name, partial(WRITERS[name], run)) for name in names]
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a file beside its place, then move it there: readers see the old file or the new one, never a half.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+    staging = path.with_name(f".making-{path.name}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            staging = folder / f".making-{name}"
-            WRITERS[name](run, staging)
-            written.append(staging.replace(folder / name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(staging)
+        return staging.replace(path)
     except (OSError, pyogrio.errors.DataSourceError) as error:
-        reason = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
-        fault = finding("not-written", "error", folder.name, message("{folder} can't be written: {reason}.", folder=folder, reason=reason), remedy=message("Choose another folder, or make room on the disk."))
-        raise ExportError(fault) from error
-    return written
+        raise ExportError(not_written(path.parent, error)) from error

@@ -36,7 +36,11 @@ def with_state(facilities: Layer, survey: Layer | None, match_m: float) -> pd.Da
     np.maximum.at(worst, place, severity[structure])
     names = {rank: name for name, rank in order.items()}
     seen = _looked(survey.extent, places)
-    matched = pd.Series([names.get(rank) if rank > -2 else ("none" if looked else None) for rank, looked in zip(worst, seen, strict=True)], index=frame.index, dtype="string")
+    matched = pd.Series(
+        [names.get(rank) if rank > -2 else ("none" if looked else None) for rank, looked in zip(worst, seen, strict=True)],
+        index=frame.index,
+        dtype="string",
+    )
     return frame.assign(state=own.fillna(matched))
 
 
@@ -72,7 +76,10 @@ def measure(city: City, scheme: Scheme, people: pd.Series[float]) -> pd.DataFram
     if layer is None:
         return pd.DataFrame(index=city.zones.index)
     frame = with_state(layer, city.layers.get("damage"), scheme.options.facility_match_m)
-    frame = frame.assign(working=working(frame), group=frame["kind"].map({name: row["group"] for name, row in registers.register("facility_kinds").items()}))
+    frame = frame.assign(
+        working=working(frame),
+        group=frame["kind"].map({name: row["group"] for name, row in registers.register("facility_kinds").items()}),
+    )
     covered = share_of(layer, city)
     # a group that the layer holds nowhere was not collected: unknown, not zero
     collected = [group for group in GROUPS if (frame["group"] == group).any()]
@@ -82,7 +89,7 @@ def measure(city: City, scheme: Scheme, people: pd.Series[float]) -> pd.DataFram
 
 def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: pd.Series[float]) -> pd.DataFrame:
     zones = covered.index
-    row = zones.get_indexer(frame["zone"])
+    row = zones.get_indexer(pd.Index(frame["zone"]))
 
     def count(chosen: pd.Series[bool]) -> pd.Series[float]:
         inside = (row >= 0) & chosen.to_numpy(bool)
@@ -91,7 +98,10 @@ def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: p
     everything = count(frame["zone"].notna())
     silent = (covered == 0) | (covered.isna() & (everything == 0))
     works, unsure = count(frame["working"] == 1).mask(silent), count(frame["working"].isna())
-    hit, ungraded = count(frame["state"].isin(DAMAGED)).mask(silent), count(frame["state"].isna() | (frame["state"] == "not_analysed"))
+    hit, ungraded = (
+        count(frame["state"].isin(DAMAGED)).mask(silent),
+        count(frame["state"].isna() | (frame["state"] == "not_analysed")),
+    )
     known = (1 - unsure / everything.where(everything > 0)).fillna(1.0) * covered.fillna(1.0)
     graded = (1 - ungraded / everything.where(everything > 0)).fillna(1.0) * covered.fillna(1.0)
     # counts without people are not services: where nobody lives, the ratios mean nothing

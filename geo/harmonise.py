@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import numpy as np
@@ -30,8 +30,16 @@ if TYPE_CHECKING:
 
 REPAIR_TOLERANCE = 1e-3
 OVERLAP_M2 = 100.0
-KINDS = {"Point": "point", "MultiPoint": "point", "LineString": "line", "MultiLineString": "line", "LinearRing": "line", "Polygon": "polygon", "MultiPolygon": "polygon"}
-Extent = Literal["study"] | shapely.Geometry | None
+KINDS = {
+    "Point": "point",
+    "MultiPoint": "point",
+    "LineString": "line",
+    "MultiLineString": "line",
+    "LinearRing": "line",
+    "Polygon": "polygon",
+    "MultiPolygon": "polygon",
+}
+Extent = Any  # "study", a shapely geometry, or None; shapely has no types
 
 
 @dataclass(frozen=True)
@@ -136,18 +144,34 @@ def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
 
 def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Extent:
     if spec.extent in (None, "study"):
-        return spec.extent  # type: ignore[return-value]
+        return spec.extent
     where = f"{name}.extent"
     shapes = read_file(study.path(str(spec.extent)), spec.model_copy(update={"columns": {}, "sublayer": None}), where)
     if not isinstance(shapes, gpd.GeoDataFrame):
-        raise SchemaError(finding("no-geometry", "error", where, message("The table has no coordinates."), expected=message("Polygons of the area that was looked at.")))
+        raise SchemaError(
+            finding(
+                "no-geometry",
+                "error",
+                where,
+                message("The table has no coordinates."),
+                expected=message("Polygons of the area that was looked at."),
+            )
+        )
     return shapely.union_all(shapely.make_valid(to_metric(shapes, study.crs, where, area=area).geometry.to_numpy()))
 
 
 def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent) -> Layer:
     found = []
     if name != "population":
-        found.append(finding("raster", "error", name, message("{path} is a raster.", path=path.name), expected=message("Only population may be a raster.")))
+        found.append(
+            finding(
+                "raster",
+                "error",
+                name,
+                message("{path} is a raster.", path=path.name),
+                expected=message("Only population may be a raster."),
+            )
+        )
     if spec.raster is None:
         found.append(
             finding(
@@ -156,7 +180,7 @@ def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent
                 name,
                 message("study.toml does not say what the cells of {path} hold.", path=path.name),
                 expected=message("People per cell, or people per km²: the two differ by the area of a cell."),
-                remedy=message("Write raster = \"count\" or raster = \"density_per_km2\"."),
+                remedy=message('Write raster = "count" or raster = "density_per_km2".'),
             )
         )
     raise_errors(found, SchemaError)
@@ -183,7 +207,11 @@ def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[
                 remedy=message("Check that this is the file of this layer."),
             )
         )
-    aside = [left_out(frame[rows], name, reason) for rows, reason in ((~there, "geometry-missing"), (there & ~fits, "geometry-type")) if rows.any()]
+    aside = [
+        left_out(frame[rows], name, reason)
+        for rows, reason in ((~there, "geometry-missing"), (there & ~fits, "geometry-type"))
+        if rows.any()
+    ]
     return kept.set_geometry(shapely.force_2d(kept.geometry.to_numpy()), crs=frame.crs), aside
 
 
@@ -204,7 +232,13 @@ def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[g
     found = []
     if len(repaired):
         found.append(
-            finding("repaired", "info", name, message("{n} invalid shapes repaired; their area did not change.", n=len(repaired)), rows=repaired["row"])
+            finding(
+                "repaired",
+                "info",
+                name,
+                message("{n} invalid shapes repaired; their area did not change.", n=len(repaired)),
+                rows=repaired["row"],
+            )
         )
     aside = [left_out(frame[broken], name, "geometry-invalid")] if broken.any() else []
     return frame.set_geometry(shapes, crs=frame.crs)[~broken], aside, found

@@ -34,18 +34,15 @@ def catalogue(lang: Lang) -> NullTranslations:
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    first: GNUTranslations | None = None
+    merged = NullTranslations()
     for text in texts:
         compiled = BytesIO()
         write_mo(compiled, read_po(BytesIO(text.read_bytes()), locale=lang))
         compiled.seek(0)
         translations = GNUTranslations(compiled)
-        if first is None:
-            first = translations
-        else:
-            first.add_fallback(translations)
-    assert first is not None
-    return first
+        translations.add_fallback(merged)
+        merged = translations
+    return merged
 
 
 def fill(text: str, lang: Lang, values: Mapping[str, object]) -> str:

@@ -34,7 +34,10 @@ def _network(city: City, name: str) -> pd.DataFrame:
     pieces = cut(frame.geometry.to_numpy(), city.zones.geometry.to_numpy())
     hit = state.isin(DAMAGED).to_numpy()[pieces.line]
     known = (state.notna() & ~state.isin(["not_analysed"])).to_numpy()[pieces.line]
-    total, damaged, certain = (pd.Series(np.bincount(pieces.zone, pieces.length * chosen, minlength=len(zones)), index=zones) for chosen in (1.0, hit, known))
+    total, damaged, certain = (
+        pd.Series(np.bincount(pieces.zone, pieces.length * chosen, minlength=len(zones)), index=zones)
+        for chosen in (1.0, hit, known)
+    )
     silent = share_of(layer, city).isna() & (total == 0)
     unknown = total - certain
     there = total.where(total > 0)

@@ -80,7 +80,8 @@ def cut(lines: Shapes, zones: Shapes) -> Pieces:
 
     Examples
     --------
-    >>> pieces = cut(np.array([shapely.LineString([(0, 0.5), (3, 0.5)])]), np.array([shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]))
+    >>> squares = np.array([shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)])
+    >>> pieces = cut(np.array([shapely.LineString([(0, 0.5), (3, 0.5)])]), squares)
     >>> pieces.zone.tolist(), pieces.length.tolist()
     ([0, 1], [1.0, 1.0])
     """

@@ -93,8 +93,16 @@ def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
         "parts-joined",
         "warning",
         layer.name,
-        message("{n} rows are parts of units that were split; each of the {units} units counts once.", n=len(repeated), units=len(units)),
-        expected=message("Added up row by row the people would be {naive}; counted once they are {people}.", naive=_whole(frame["people"]), people=_whole(units["people"])),
+        message(
+            "{n} rows are parts of units that were split; each of the {units} units counts once.",
+            n=len(repeated),
+            units=len(units),
+        ),
+        expected=message(
+            "Added up row by row the people would be {naive}; counted once they are {people}.",
+            naive=_whole(frame["people"]),
+            people=_whole(units["people"]),
+        ),
         rows=repeated["row"],
     )
     return units, (note,)
@@ -115,7 +123,9 @@ def by_code(units: pd.DataFrame, layer: Layer, city: City, notes: tuple[Finding,
         zone = zones.index.get_indexer(units["name_ar"].map(pd.Series(single.index, index=single)))
     matched = units[zone >= 0].assign(zone=zones.index[zone[zone >= 0]]).set_index("zone")
     table = _levels(matched).reindex(zones.index)
-    lost = together([left_out(units[zone < 0], layer.name, "no-neighbourhood", value="people")] if (zone < 0).any() else [], city.study.crs)
+    lost = together(
+        [left_out(units[zone < 0], layer.name, "no-neighbourhood", value="people")] if (zone < 0).any() else [], city.study.crs
+    )
     return People(table, table["people"].notna().astype("float64"), lost, notes)
 
 
@@ -138,13 +148,18 @@ def spread(units: gpd.GeoDataFrame, layer: Layer, city: City, notes: tuple[Findi
     unit, zone, area = shared_area(shapes, areas)
     by_area = _shares(unit, zone, area, len(units), len(zones))
     by_buildings = _building_shares(shapes, areas, city, by_area)
-    first, second = (by_buildings, by_area) if layer.spec.spread == "buildings" and by_buildings is not None else (by_area, by_buildings)
+    first, second = (
+        (by_buildings, by_area) if layer.spec.spread == "buildings" and by_buildings is not None else (by_area, by_buildings)
+    )
     counted = units["people"].to_numpy(float)
     reached = first.sum(axis=0) > 0
     best = _shared_out(first, counted)
     table = pd.DataFrame({"people": best, "people_low": np.nan, "people_high": np.nan}, index=zones.index)
     given = _levels(units)
-    alternatives = [best, *(_shared_out(first, given[name].fillna(given["people"]).to_numpy(float)) for name in LEVELS[1:] if name in units)]
+    alternatives = [
+        best,
+        *(_shared_out(first, given[name].fillna(given["people"]).to_numpy(float)) for name in LEVELS[1:] if name in units),
+    ]
     if second is not None:
         alternatives.append(_shared_out(second, counted))
     if len(alternatives) > 1:
@@ -165,7 +180,13 @@ def _spread_note(layer: Layer, units: pd.DataFrame, spread_people: pd.Series[flo
         "spread",
         "info",
         layer.name,
-        message("{people} people of {n} units were spread over the neighbourhoods {way}; {spread} arrived.", people=_whole(units["people"]), n=len(units), way=way, spread=_whole(spread_people)),
+        message(
+            "{people} people of {n} units were spread over the neighbourhoods {way}; {spread} arrived.",
+            people=_whole(units["people"]),
+            n=len(units),
+            way=way,
+            spread=_whole(spread_people),
+        ),
     )
 
 
@@ -174,7 +195,7 @@ def _shares(unit: Ints, zone: Ints, weight: Floats, units: int, zones: int) -> F
     table = np.zeros((zones, units))
     np.add.at(table, (zone, unit), weight)
     total = table.sum(axis=0)
-    return np.divide(table, total, out=np.zeros_like(table), where=total > 0)
+    return np.asarray(np.divide(table, total, out=np.zeros_like(table), where=total > 0), dtype=np.float64)
 
 
 def _shared_out(shares: Floats, people_of_units: Floats) -> Floats:
@@ -206,7 +227,13 @@ def from_raster(layer: Layer, city: City) -> People:
     with rasterio.open(layer.raster) as source:
         crs, bounds, cell = source.crs, source.bounds, abs(source.transform.a * source.transform.e)
     if crs is None:
-        fault = finding("crs-unknown", "error", layer.name, message("The raster does not say its coordinate system."), remedy=message("Ask who made the file for its coordinate system."))
+        fault = finding(
+            "crs-unknown",
+            "error",
+            layer.name,
+            message("The raster does not say its coordinate system."),
+            remedy=message("Ask who made the file for its coordinate system."),
+        )
         raise SchemaError(fault)
     zones = city.zones.to_crs(crs.to_wkt())
     shapes = zones.geometry.to_numpy()
@@ -219,7 +246,11 @@ def from_raster(layer: Layer, city: City) -> People:
     square_metres = density and not crs.is_geographic
     counted = pd.Series(found["people"].to_numpy(float) * (1e-6 if square_metres else 1.0), index=zones.index)
     known = pd.Series(found["cells"].to_numpy(float) * cell / shapely.area(shapes), index=zones.index).clip(upper=1.0).round(6)
-    return People(pd.DataFrame({"people": counted.mask(known == 0), "people_low": np.nan, "people_high": np.nan}), known, together([], city.study.crs))
+    return People(
+        pd.DataFrame({"people": counted.mask(known == 0), "people_low": np.nan, "people_high": np.nan}),
+        known,
+        together([], city.study.crs),
+    )
 
 
 def _elsewhere(layer: Layer, inside: bool) -> tuple[Finding, ...]:
@@ -257,6 +288,8 @@ def measure(city: City, scheme: Scheme, found: People) -> pd.DataFrame:
     out["people_in_damaged_homes_high"] = high * share["high"]
     survey = city.layers.get("damage")
     out["people_in_damaged_homes_coverage"] = found.coverage * (share_of(survey, city) if survey else 0.0)
-    out["people_in_damaged_homes_note"] = np.select([table["people"].isna(), share["best"].isna()], ["people-unknown", "no-inventory"], "")
+    out["people_in_damaged_homes_note"] = np.select(
+        [table["people"].isna(), share["best"].isna()], ["people-unknown", "no-inventory"], ""
+    )
     out["area_km2"] = area_km2
     return out

@@ -26,4 +26,6 @@ def rank(scores: pd.Series[float]) -> pd.DataFrame:
     rounded = scores.round(TIE)
     place = rounded.rank(method="min", ascending=False).astype("Int64")
     tied = rounded.duplicated(keep=False) & rounded.notna()
-    return pd.DataFrame({"rank": place, "tied": tied, "status": scores.notna().map({True: "ranked", False: "not_assessable"}).astype("string")})
+    return pd.DataFrame(
+        {"rank": place, "tied": tied, "status": scores.notna().map({True: "ranked", False: "not_assessable"}).astype("string")}
+    )

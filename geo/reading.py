@@ -53,7 +53,18 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
         if kind in TEXT_TABLES:
             frame = _placed(_text_table(path, spec), spec, where)
         elif kind in SHEETS:
-            frame = _placed(pd.read_excel(path, sheet_name=spec.sublayer or 0, dtype=str, engine="calamine", header=None if spec.header else 0, names=spec.header), spec, where)
+            frame = _placed(
+                pd.read_excel(
+                    path,
+                    sheet_name=spec.sublayer or 0,
+                    dtype=str,
+                    engine="calamine",
+                    header=None if spec.header else 0,
+                    names=spec.header,
+                ),
+                spec,
+                where,
+            )
         elif kind in (".parquet", ".geoparquet"):
             frame = _parquet(path)
         else:
@@ -64,7 +75,16 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
         raise _unreadable(where, path, error) from error
     if frame.empty:
         remedy = message("Ask for the file again, or take the layer out of study.toml.")
-        raise LayerError(finding("empty-file", "error", where, message("{path} holds no row.", path=path.name), expected=message("At least one row."), remedy=remedy))
+        raise LayerError(
+            finding(
+                "empty-file",
+                "error",
+                where,
+                message("{path} holds no row.", path=path.name),
+                expected=message("At least one row."),
+                remedy=remedy,
+            )
+        )
     return frame.assign(**{ROW: range(1, len(frame) + 1)})
 
 
@@ -128,7 +148,7 @@ def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFram
 
 
 def _remap() -> Message:
-    return message("Say in study.toml which column it is: columns = { ours = \"theirs\" }.")
+    return message('Say in study.toml which column it is: columns = { ours = "theirs" }.')
 
 
 def _points(table: pd.DataFrame, x: str, y: str, crs: str | None) -> gpd.GeoDataFrame:

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from geo import registers
-from geo.damage import DEBRIS, share_of
-from geo.harmonise import City
+from geo.damage import DEBRIS, by_state, known_counts, share_of
+from geo.harmonise import City, Layer
 from geo.overlay import Floats, Pieces, cut, within_reach
 from geo.scheme import Scheme
 
 GROUPS = tuple(dict.fromkeys(row["group"] for row in registers.register("road_classes").values()))
-LEVELS = ("low", "best", "high")
+ENDS = ("_low", "", "_high")
+Groups = np.ndarray[tuple[int], np.dtype[np.str_]]
 
 
 def group_of(road_class: pd.Series[str]) -> pd.Series[str]:
@@ -30,9 +31,11 @@ def group_of(road_class: pd.Series[str]) -> pd.Series[str]:
     return road_class.map(listed).fillna("local")
 
 
-def lengths(zones: pd.Index[str], pieces: Pieces, values: Floats, groups: np.ndarray[tuple[int], np.dtype[np.str_]]) -> pd.DataFrame:
+def lengths(
+    zones: pd.Index[str], pieces: Pieces, values: Floats, groups: np.ndarray[tuple[int], np.dtype[np.str_]]
+) -> pd.DataFrame:
     """Metres by zone and group of class: a partial sum that merges by addition."""
-    column = pd.Index(GROUPS).get_indexer(groups[pieces.line])
+    column = pd.Index(GROUPS).get_indexer(pd.Index(groups[pieces.line]))
     sums = np.bincount(pieces.zone * len(GROUPS) + column, values, minlength=len(zones) * len(GROUPS))
     return pd.DataFrame(sums.reshape(len(zones), len(GROUPS)), index=zones, columns=list(GROUPS))
 
@@ -58,18 +61,38 @@ def measure(city: City, scheme: Scheme) -> pd.DataFrame:
     silent = share_of(layer, city).isna() & (metres.sum(axis=1) == 0)
     table = metres.mask(silent).add_prefix("road_length_m_")
     table.insert(0, "road_length_m", metres.sum(axis=1).mask(silent))
-    if survey is None:
-        return table
+    return table if survey is None else table.join(_debris(city, scheme, survey, pieces, groups, table["road_length_m"]))
+
+
+def _debris(city: City, scheme: Scheme, survey: Layer, pieces: Pieces, groups: Groups, length_m: pd.Series[float]) -> pd.DataFrame:
+    """Debris by zone and group. The share is of the surveyed length; its bounds take the rest as clear, and as covered."""
+    zones = city.zones.index
     surveyed = share_of(survey, city)
-    unseen = silent | (surveyed == 0)
+    unseen = length_m.isna() | known_counts(by_state(survey.frame, zones), surveyed)["none"].isna()
+    seen_m = _seen_length(survey, pieces, zones, length_m)
     structures = survey.frame.geometry.to_numpy()[survey.frame["state"].isin(DEBRIS)]
-    for level, reach in zip(LEVELS, scheme.options.debris_reach_m, strict=True):
+    columns: dict[str, pd.Series[float]] = {}
+    for end, reach in zip(ENDS, scheme.options.debris_reach_m, strict=True):
         covered = lengths(zones, pieces, within_reach(pieces.shape, structures, reach), groups).mask(unseen)
-        suffix = "" if level == "best" else f"_{level}"
-        table = table.join(covered.rename(columns=lambda group, end=suffix: f"road_debris_m_{group}{end}"))
-        table[f"road_debris_m{suffix}"] = covered.sum(axis=1, skipna=False)
-        table[f"road_debris_share{suffix}"] = (table[f"road_debris_m{suffix}"] / table["road_length_m"].where(lambda m: m > 0)).clip(upper=1.0)
+        columns |= {f"road_debris_m_{group}{end}": covered[group] for group in GROUPS}
+        columns[f"road_debris_m{end}"] = covered.sum(axis=1, skipna=False)
+    there = length_m.where(length_m > 0)
+    columns["road_debris_share"] = (columns["road_debris_m"] / seen_m.where(seen_m > 0)).clip(upper=1.0)
+    columns["road_debris_share_low"] = (columns["road_debris_m_low"] / there).clip(upper=1.0)
+    columns["road_debris_share_high"] = ((columns["road_debris_m_high"] + length_m - seen_m) / there).clip(upper=1.0)
+    note = np.select(
+        [surveyed == 0, length_m == 0, unseen],
+        ["not-surveyed", "nothing-here", "extent-unknown"],
+        "",
+    )
     for name in ("road_debris_m", "road_debris_share"):
-        table[f"{name}_coverage"] = surveyed
-        table[f"{name}_note"] = np.select([surveyed == 0, table["road_length_m"].isna(), table["road_length_m"] == 0], ["not-surveyed", "extent-unknown", "nothing-here"], "")
-    return table
+        columns |= {f"{name}_coverage": surveyed, f"{name}_note": pd.Series(note, index=zones)}
+    return pd.DataFrame(columns)
+
+
+def _seen_length(survey: Layer, pieces: Pieces, zones: pd.Index[str], length_m: pd.Series[float]) -> pd.Series[float]:
+    """Metres of road by zone that the damage survey looked at; all of them where it says so, or says nothing."""
+    if isinstance(survey.extent, str | None):
+        return length_m
+    seen = cut(pieces.shape, np.array([survey.extent]))
+    return pd.Series(np.bincount(pieces.zone[seen.line], seen.length, minlength=len(zones)), index=zones)

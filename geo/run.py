@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import pandas as pd
 
 from geo import registers
 from geo.errors import Finding
@@ -63,7 +62,12 @@ def describe(city: City, scheme: Scheme, measured: list[str], findings: list[Fin
     """The content of `run.json`, the id included; the same inputs give the same bytes on every machine."""
     inputs = {
         "tarmim": version("tarmim"),
-        "study": {"id": city.study.id, "name": city.study.name.model_dump(), "crs": city.study.crs, "generated": city.study.generated},
+        "study": {
+            "id": city.study.id,
+            "name": city.study.name.model_dump(),
+            "crs": city.study.crs,
+            "generated": city.study.generated,
+        },
         "scheme": scheme.model_dump(mode="json"),
         "layers": [_layer_record(city, name) for name in city.layers],
         "seed": None,
@@ -160,10 +164,15 @@ def load(place: Path) -> Run:
     return Run(info["run"], info, priorities, gpd.read_parquet(place / "left_out.parquet"))
 
 
-def for_sector(run: Run, sector: str) -> pd.DataFrame:
+def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own."""
     from geo.ranking import rank
 
     table = run.priorities.drop(columns=["rank", "tied", "status"])
     scores = table[f"sector_{sector}"]
-    return order(gpd.GeoDataFrame(table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores)), crs=run.priorities.crs))
+    return order(
+        gpd.GeoDataFrame(
+            table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores)),
+            crs=run.priorities.crs,
+        )
+    )

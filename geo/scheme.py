@@ -144,7 +144,7 @@ def _faults(scheme: Scheme, where: str) -> list[Finding]:
 def _criterion_faults(one: Criterion, where: str, *, repeated: bool) -> list[Finding]:
     faults = []
     for value, kind in ((one.measure, "measures"), (one.axis, "axes")):
-        known = registers.register(kind)  # type: ignore[arg-type]  # the two literals above are registers
+        known = registers.register(kind)
         if value not in known:
             faults.append(
                 finding(
@@ -165,9 +165,17 @@ def _criterion_faults(one: Criterion, where: str, *, repeated: bool) -> list[Fin
                 where,
                 message("The goalposts of '{measure}' are {low} and {high}.", measure=one.measure, low=low, high=high),
                 expected=message("The first below the second."),
-                remedy=message("Use direction = \"less\" where less of it is more urgent."),
+                remedy=message('Use direction = "less" where less of it is more urgent.'),
             )
         )
     if repeated:
-        faults.append(finding("repeated-criterion", "error", where, message("'{measure}' is a criterion twice.", measure=one.measure), remedy=message("Keep one of them.")))
+        faults.append(
+            finding(
+                "repeated-criterion",
+                "error",
+                where,
+                message("'{measure}' is a criterion twice.", measure=one.measure),
+                remedy=message("Keep one of them."),
+            )
+        )
     return faults

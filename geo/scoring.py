@@ -44,9 +44,11 @@ class Scores:
 def between_goalposts(values: pd.Series[float], criterion: Criterion) -> pd.Series[float]:
     """Values between 0 and 1, 1 most urgent; NaN stays NaN.
 
-    >>> from geo.study import BothLanguages
-    >>> less = Criterion(measure="people", axis="basic_services", weight=1, direction="less", goalposts=(0, 10), reason=BothLanguages(ar="-", en="-"))
-    >>> between_goalposts(pd.Series([1.0, 11.0, None]), less).tolist()
+    >>> from geo.scheme import read_scheme
+    >>> health = read_scheme("rapid").criteria[3]
+    >>> health.direction, health.goalposts
+    ('less', (0.0, 2.0))
+    >>> between_goalposts(pd.Series([0.2, 2.2, None]), health).tolist()
     [0.9, 0.0, nan]
     """
     low, high = criterion.goalposts
@@ -64,7 +66,10 @@ def score(measures: pd.DataFrame, scheme: Scheme) -> Scores:
         scheme's `minimum_surveyed` counts as unknown.
     """
     weights = pd.Series({one.measure: one.weight for one in scheme.criteria})
-    best, low, high = (pd.DataFrame({one.measure: _normalised(measures, one, scheme, bound) for one in scheme.criteria}) for bound in ("", "_low", "_high"))
+    best, low, high = (
+        pd.DataFrame({one.measure: _normalised(measures, one, scheme, bound) for one in scheme.criteria})
+        for bound in ("", "_low", "_high")
+    )
     known = best.notna()
     coverage = (known * weights).sum(axis=1)
     total = coverage.where((coverage >= scheme.minimum_coverage - 1e-12) & (coverage > 0))
@@ -103,7 +108,9 @@ def _parts(normalised: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     for one in scheme.criteria:
         groups.setdefault(f"axis_{one.axis}", []).append(one)
         groups.setdefault(f"sector_{sector_of[one.measure]}", []).append(one)
-    return pd.DataFrame({name: _weighted_mean(normalised, members) for name, members in sorted(groups.items())}, index=normalised.index)
+    return pd.DataFrame(
+        {name: _weighted_mean(normalised, members) for name, members in sorted(groups.items())}, index=normalised.index
+    )
 
 
 def _weighted_mean(normalised: pd.DataFrame, members: list[Criterion]) -> pd.Series[float]:

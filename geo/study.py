@@ -7,9 +7,10 @@ it covers** (`extent`): an empty neighbourhood means "nothing there" only where 
 from __future__ import annotations
 
 import datetime
+import json
 import tomllib
 from collections.abc import Mapping
-
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from geo import registers
-from geo.errors import Finding, StudyError, TarmimError, finding
+from geo.errors import Finding, StudyError, TarmimError, finding, not_written
 from geo.messages import Message, message
 
 LayerName = Literal[
@@ -170,7 +171,13 @@ def read_study(folder: Path | str) -> Study:
 def _unknown_tables(content: Mapping[str, Any], where: str) -> list[Finding]:
     known = ("study", "layers")
     return [
-        finding("configuration", "error", where, message("'[{entry}]' is not known.", entry=name), expected=message("Known: {known}.", known=known))
+        finding(
+            "configuration",
+            "error",
+            where,
+            message("'[{entry}]' is not known.", entry=name),
+            expected=message("Known: {known}.", known=known),
+        )
         for name in content
         if name not in known
     ]
@@ -218,8 +225,81 @@ def _unknown_names(study: Study) -> list[Finding]:
                 faults += error.findings
         known = {row["column"] for row in registers.table("schema", name)} | {"lon", "lat", "x", "y", "wkt"}
         faults += [
-            finding("unknown-column", "error", name, message("'{column}' is no column of this layer.", column=column), expected=message("Known: {known}.", known=sorted(known)))
+            finding(
+                "unknown-column",
+                "error",
+                name,
+                message("'{column}' is no column of this layer.", column=column),
+                expected=message("Known: {known}.", known=sorted(known)),
+            )
             for column in spec.columns
             if column not in known
         ]
     return faults
+
+
+TEMPLATE = """# A Tarmim study. Paths are seen from this folder. See the README for every entry.
+[study]
+id = "{id}"
+name = {{ ar = "{ar}", en = "{en}" }}
+crs = "{crs}"            # working coordinate system, in metres
+scheme = "default"
+
+[layers.neighbourhoods]
+path = "neighbourhoods.geojson"
+# columns = {{ id = "their column", name_ar = "their column", name_en = "their column" }}
+# date = 2026-01-01
+# licence = ""
+# source = {{ ar = "", en = "" }}
+
+# [layers.damage]
+# path = "damage.shp"
+# profile = "unosat"       # how its grades map to damage states
+# extent = "study"         # it looked everywhere; or a file of polygons: it looked there
+"""
+
+
+def begin_study(folder: Path, *, name_ar: str, name_en: str, crs: str) -> Path:
+    """Write a `study.toml` to fill in; a folder that has one is left alone.
+
+    Raises
+    ------
+    StudyError
+        There is a study already, the names or the CRS can't be used, or the folder can't be written.
+    """
+    path = folder / "study.toml"
+    if path.exists():
+        remedy = message("Choose another folder.")
+        raise StudyError(
+            finding("study-exists", "error", str(folder), message("There is a study in this folder already."), remedy=remedy)
+        )
+    ident = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.resolve().name.lower()).strip("-")
+    quoted = {"ar": _quoted(name_ar), "en": _quoted(name_en)}
+    text = TEMPLATE.format(id=ident[:40] or "study", crs=_quoted(crs), **quoted)
+    try:
+        Study(**tomllib.loads(text)["study"], layers={}, folder=folder)
+    except ValidationError as error:
+        raise StudyError(*findings_of(error, "study.toml")) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(not_written(folder, error)) from None
+    return path
+
+
+def _quoted(text: str) -> str:
+    """A text as it stands between the quotation marks of TOML."""
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "")
+
+
+def copy_demo(folder: Path) -> None:
+    """Copy the demo city that comes with the package into a folder; a newer copy replaces an older one, runs stay."""
+    demo = files("data").joinpath("demo")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in demo.iterdir():
+            if entry.is_file() and not entry.name.endswith(".py"):
+                (folder / entry.name).write_bytes(entry.read_bytes())
+    except OSError as error:
+        raise StudyError(not_written(folder, error)) from None

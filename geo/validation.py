@@ -61,7 +61,14 @@ def validate(raw: pd.DataFrame, name: str, spec: LayerSpec) -> Checked:
     found: list[Finding] = []
     aside: list[gpd.GeoDataFrame] = []
     if len(chosen) < len(raw):
-        found.append(finding("selected", "info", name, message("{n} of {total} rows selected by 'where' of study.toml.", n=len(chosen), total=len(raw))))
+        found.append(
+            finding(
+                "selected",
+                "info",
+                name,
+                message("{n} of {total} rows selected by 'where' of study.toml.", n=len(chosen), total=len(raw)),
+            )
+        )
     for row in registers.table("schema", name):
         if row["column"] in frame and row["type"] in ("text", "number", "date"):
             frame, unusable = _typed(frame, name, row)
@@ -99,9 +106,9 @@ def _missing(name: str, column: str, raw: pd.DataFrame) -> Finding:
         name,
         message("There is no column '{column}'.", column=column),
         expected=message("Columns of the file: {columns}.", columns=columns[:40]),
-        remedy=message("Perhaps {near}; say it in study.toml: columns = {{ {column} = \"…\" }}.", near=near, column=column)
+        remedy=message('Perhaps {near}; say it in study.toml: columns = {{ {column} = "…" }}.', near=near, column=column)
         if near
-        else message("Say in study.toml which column it is: columns = {{ {column} = \"…\" }}.", column=column),
+        else message('Say in study.toml which column it is: columns = {{ {column} = "…" }}.', column=column),
     )
 
 
@@ -138,7 +145,7 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
                 name,
                 message("The table has no coordinates."),
                 expected=message("Columns lon and lat (degrees), x and y (metres, with crs), or wkt."),
-                remedy=message("Say in study.toml which columns they are: columns = { lon = \"…\", lat = \"…\" }."),
+                remedy=message('Say in study.toml which columns they are: columns = { lon = "…", lat = "…" }.'),
             )
         )
     frame = pd.DataFrame({ours: raw[theirs] for ours, theirs in kept.items()} | {ROW: raw[ROW]}, index=raw.index)
@@ -183,7 +190,9 @@ def _typed(frame: pd.DataFrame, name: str, row: Mapping[str, str]) -> tuple[pd.D
     return frame.assign(**{column: after}), aside
 
 
-def _states(frame: pd.DataFrame, name: str, profile: Mapping[str, Any]) -> tuple[pd.DataFrame, list[gpd.GeoDataFrame], list[Finding]]:
+def _states(
+    frame: pd.DataFrame, name: str, profile: Mapping[str, Any]
+) -> tuple[pd.DataFrame, list[gpd.GeoDataFrame], list[Finding]]:
     """Damage states from the survey's grades: by the profile's list, case and spaces folded; the rest is left out or unknown."""
     grade = GRADED.get(name, "state")
     if grade not in frame:
@@ -198,7 +207,7 @@ def _states(frame: pd.DataFrame, name: str, profile: Mapping[str, Any]) -> tuple
     graded = frame.assign(state=state, grade=text) if name in GRADED else frame.assign(state=state)
     if name not in GRADED:
         return graded, [left_out(frame[unknown], name, "grade-not-recognised", value=grade)] if unknown.any() else [], []
-    found = []
+    found: list[Finding] = []
     if not state.notna().any():
         values = [str(one) for one in text.dropna().unique()[:12]]
         fault = finding(
@@ -210,7 +219,11 @@ def _states(frame: pd.DataFrame, name: str, profile: Mapping[str, Any]) -> tuple
             remedy=message("Name another profile in study.toml; known are: {known}.", known=registers.names("sources")),
         )
         raise SchemaError(fault)
-    aside = [left_out(frame[rows], name, reason, value=grade) for rows, reason in ((unknown, "grade-not-recognised"), (empty, "grade-missing")) if rows.any()]
+    aside = [
+        left_out(frame[rows], name, reason, value=grade)
+        for rows, reason in ((unknown, "grade-not-recognised"), (empty, "grade-missing"))
+        if rows.any()
+    ]
     return graded, aside, found
 
 
@@ -230,7 +243,14 @@ def _kinds(frame: pd.DataFrame, name: str, profile: Mapping[str, Any]) -> tuple[
     if other.any():
         values = sorted(frame.loc[other, "kind"].unique())
         found.append(
-            finding("kind-other", "warning", name, message("Kinds of facility not recognised, kept as 'other': {values}.", values=values[:20]), rows=frame.loc[other, ROW], remedy=message("Add them to the profile if they matter."))
+            finding(
+                "kind-other",
+                "warning",
+                name,
+                message("Kinds of facility not recognised, kept as 'other': {values}.", values=values[:20]),
+                rows=frame.loc[other, ROW],
+                remedy=message("Add them to the profile if they matter."),
+            )
         )
     return frame.assign(kind=kind.fillna("other")), found
 
@@ -257,5 +277,15 @@ def _ids(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[Finding]]:
             )
         )
     if empty.any() and name == "neighbourhoods":
-        found.append(finding("empty-id", "error", name, message("Rows without a code."), expected=message("A code in each row."), rows=frame.loc[empty, ROW], remedy=message("Give each row a code of its own; parts of one unit belong in one multi-part shape.")))
+        found.append(
+            finding(
+                "empty-id",
+                "error",
+                name,
+                message("Rows without a code."),
+                expected=message("A code in each row."),
+                rows=frame.loc[empty, ROW],
+                remedy=message("Give each row a code of its own; parts of one unit belong in one multi-part shape."),
+            )
+        )
     return frame.assign(id=frame["id"].fillna("row " + frame[ROW].astype("string"))), found

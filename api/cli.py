@@ -1,0 +1,349 @@
+"""The command `tarmim`: it only translates between a terminal and the road in `geo`.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once. Language: `--lang`, else `TARMIM_LANG`, else the
+locale (Arabic where it says `ar`), else English. A fault ends with status 1 and one report; wrong usage with status 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geo.messages import LANGS, Lang, Message, gettext, message
+
+if TYPE_CHECKING:
+    from geo.errors import Finding, TarmimError
+    from geo.harmonise import City
+    from geo.run import Run
+
+FORMATS = ("csv", "xlsx", "geojson", "gpkg", "parquet")
+
+
+def language(arguments: Sequence[str]) -> Lang:
+    """The language asked for on the command line, else by the environment, else English.
+
+    >>> language(["rank", "homs", "--lang", "ar"])
+    'ar'
+    """
+    asked = [after for before, after in zip(arguments, [*arguments[1:], ""], strict=True) if before == "--lang"]
+    asked += [one.removeprefix("--lang=") for one in arguments if one.startswith("--lang=")]
+    asked += [os.environ.get(name, "") for name in ("TARMIM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")]
+    for text in asked:
+        for lang in LANGS:
+            if text.lower().split("_")[0].split(".")[0] == lang:
+                return lang
+    return "en"
+
+
+def without_language(arguments: Sequence[str]) -> list[str]:
+    """The arguments without `--lang`, which may stand anywhere; a language nobody knows stays and is refused."""
+    left: list[str] = []
+    rest = iter(arguments)
+    for one in rest:
+        value = one.removeprefix("--lang=") if one.startswith("--lang=") else next(rest, "") if one == "--lang" else None
+        if value is None:
+            left.append(one)
+        elif value not in LANGS:
+            left += ["--lang", value]
+    return left
+
+
+def main() -> None:
+    """Entry point of the command `tarmim`."""
+    arguments = sys.argv[1:]
+    lang = language(arguments)
+    command = localised(typer.main.get_command(app), lang)
+    command(args=without_language(arguments), prog_name="tarmim", obj=lang)
+
+
+@contextmanager
+def _faults(lang: Lang) -> Iterator[None]:
+    """One report and status 1 instead of a traceback, for everything a user can mend."""
+    from geo.errors import TarmimError
+
+    try:
+        yield
+    except TarmimError as error:
+        _tell(error, lang)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _tell(error: TarmimError, lang: Lang) -> None:
+    for one in error.findings:
+        typer.secho("✗ " + one.render(lang), err=True, fg=typer.colors.RED)
+
+
+def _tell_findings(findings: Sequence[Finding], lang: Lang, *, err: bool = True) -> None:
+    signs = {"error": ("✗", typer.colors.RED), "warning": ("!", typer.colors.YELLOW), "info": ("·", None)}
+    for one in findings:
+        sign, colour = signs[one.severity]
+        typer.secho(f"{sign} {one.render(lang)}", err=err, fg=colour)
+
+
+@contextmanager
+def _progress(lang: Lang, total: int) -> Iterator[Callable[[Message], None]]:
+    """A bar on a terminal, silence elsewhere; each step says its name when it begins."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def step(text: Message) -> None:
+            bar.update(task, advance=1, description=text.render(lang))
+
+        yield step
+
+
+def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
+    from geo import pipeline
+
+    opened, chosen = pipeline.open_study(study, scheme)
+    city = pipeline.read_city(opened, step)
+    return city, pipeline.assess(city, chosen, step)
+
+
+def _write_map(run: Run, city: City, path: Path, lang: Lang) -> Path:
+    """The map of a run as one file that needs nothing else; whole or not at all."""
+    from geo.export import write_whole
+    from maps.page import single_file
+
+    layers = {name: layer.frame for name, layer in city.layers.items() if name not in ("neighbourhoods", "population")}
+    return write_whole(path, lambda staging: staging.write_text(single_file(run, layers, lang=lang), encoding="utf-8"))
+
+
+def _summary(run: Run, top: int, lang: Lang) -> None:
+    """The head of the list and what to know beside it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
+    for text, side in (
+        (gettext("Rank", lang), "right"),
+        (gettext("Code", lang), "left"),
+        (gettext("Name", lang), "left"),
+        (gettext("Score (0–100)", lang), "right"),
+        (gettext("Low–high", lang), "right"),
+        (gettext("Coverage of the weights", lang), "right"),
+    ):
+        table.add_column(text, justify="right" if side == "right" else "left")
+    listed = run.priorities[run.priorities["status"] == "ranked"]
+    for row in listed.head(top).itertuples():
+        place = f"{row.rank}=" if row.tied else str(row.rank)
+        name = row.name_ar if lang == "ar" else row.name_en
+        table.add_row(
+            place, row.id, str(name), f"{row.score:.1f}", f"{row.score_low:.1f}–{row.score_high:.1f}", f"{row.coverage:.0%}"
+        )
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    apart = len(run.priorities) - len(listed)
+    typer.echo(
+        gettext(
+            "Run {run}: {ranked} neighbourhoods ranked, {apart} not assessable (survey needed).",
+            lang,
+            run=run.id,
+            ranked=len(listed),
+            apart=apart,
+        )
+    )
+    typer.echo(gettext("Rows left out, with their reasons: {n}.", lang, n=len(run.left_out)))
+
+
+def N_(text: str) -> str:  # noqa: N802  # gettext's own name for "to be translated later"
+    """Mark a text for the catalogues; `localised` puts it into the user's language."""
+    return text
+
+
+def localised(command: Any, lang: Lang) -> Any:
+    """The command tree with every help text in a language."""
+    for name in ("help", "short_help", "epilog"):
+        text = getattr(command, name, None)
+        if text:
+            setattr(command, name, "\n\n".join(gettext(part, lang) for part in text.split("\n\n")))
+    for option in getattr(command, "params", ()):
+        if getattr(option, "help", None):
+            option.help = gettext(option.help, lang)
+    for one in getattr(command, "commands", {}).values():
+        localised(one, lang)
+    return command
+
+
+app = typer.Typer(
+    help=N_("Decide what a city repairs first after a war or an earthquake."),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+EXAMPLE = N_("Example:") + "\n\n"
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
+SchemeOption = Annotated[str | None, typer.Option(help=N_("Name of a scheme, or a .toml file in the study's folder"))]
+OutFolder = Annotated[Path, typer.Option(help=N_("Folder to write to"))]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help=N_("Port to listen on"))]
+
+
+@app.callback()
+def settings(
+    ctx: typer.Context,
+    lang: Annotated[str, typer.Option("--lang", metavar="ar|en", help=N_("Language of messages: ar or en"))] = "",
+) -> None:
+    """Take the language, which `main` has already read; whatever is left here is no language."""
+    if lang and lang not in LANGS:
+        raise typer.BadParameter(gettext("Known: {known}.", ctx.obj, known=LANGS), param_hint="--lang")
+
+
+@app.command(
+    help=N_("Begin a study: a folder with a study.toml to fill in."),
+    epilog=EXAMPLE + "tarmim init homs --name-ar حمص --name-en Homs --crs EPSG:32637",
+)
+def init(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=N_("Folder to make"))],
+    name_ar: Annotated[str, typer.Option(help=N_("Name of the city in Arabic"))],
+    name_en: Annotated[str, typer.Option(help=N_("Name of the city in English"))],
+    crs: Annotated[str, typer.Option(help=N_("Working coordinate system, in metres"))] = "EPSG:32637",
+) -> None:
+    from geo.study import begin_study
+
+    with _faults(ctx.obj):
+        path = begin_study(folder, name_ar=name_ar, name_en=name_en, crs=crs)
+    typer.echo(gettext("Written: {path}. Add the layers, then run `tarmim check`.", ctx.obj, path=path))
+
+
+@app.command(help=N_("Everything that is wrong or odd with a study, in one report."), epilog=EXAMPLE + "tarmim check homs")
+def check(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None) -> None:
+    from geo import pipeline
+
+    with _faults(ctx.obj), _progress(ctx.obj, 16) as step:
+        found = pipeline.check(study, scheme, step)
+    _tell_findings(found, ctx.obj, err=False)
+    if not pipeline.is_sound(found):
+        raise typer.Exit(1)
+    typer.echo(gettext("The study can be ranked.", ctx.obj))
+
+
+@app.command(
+    help=N_("Rank the neighbourhoods and write list, tables, map and left-out rows."),
+    epilog=EXAMPLE + "tarmim rank homs --out list-of-march",
+)
+def rank(
+    ctx: typer.Context,
+    study: StudyArgument,
+    out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, runs/<run> of the study"))] = None,
+    scheme: SchemeOption = None,
+    top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+) -> None:
+    with _faults(ctx.obj):
+        run, folder = _rank(study, out, scheme, ctx.obj)
+    _summary(run, top, ctx.obj)
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
+
+
+@app.command(
+    name="map",
+    help=N_("Write the map as one file that opens without internet."),
+    epilog=EXAMPLE + "tarmim map homs --out homs.html",
+)
+def map_(
+    ctx: typer.Context,
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(help=N_("File to write"))] = Path("map.html"),
+    scheme: SchemeOption = None,
+) -> None:
+    with _faults(ctx.obj), _progress(ctx.obj, 18) as step:
+        city, run = _assessed(study, scheme, step)
+        path = _write_map(run, city, out, ctx.obj)
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=path))
+
+
+@app.command(
+    help=N_("Write the tables of the list in the formats asked for."),
+    epilog=EXAMPLE + "tarmim export homs --format xlsx --format gpkg --out tables",
+)
+def export(
+    ctx: typer.Context,
+    study: StudyArgument,
+    out: OutFolder = Path("export"),
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", metavar="|".join(FORMATS), help=N_("Format; may be given several times"))
+    ] = None,
+    scheme: SchemeOption = None,
+) -> None:
+    from geo.export import export as write
+
+    wanted = formats or list(FORMATS)
+    if unknown := [one for one in wanted if one not in FORMATS]:
+        fault = (
+            gettext("'{name}' is not known.", ctx.obj, name=unknown[0]) + " " + gettext("Known: {known}.", ctx.obj, known=FORMATS)
+        )
+        raise typer.BadParameter(fault, param_hint="--format")
+    with _faults(ctx.obj), _progress(ctx.obj, 18) as step:
+        _, run = _assessed(study, scheme, step)
+        write(run, out, (*(f"priorities.{one}" for one in wanted), "left_out.csv", "run.json"))
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=out))
+
+
+@app.command(help=N_("Serve list, map and API of a study in the browser."), epilog=EXAMPLE + "tarmim serve homs --port 8000")
+def serve(
+    ctx: typer.Context,
+    study: StudyArgument,
+    host: Annotated[str, typer.Option(help=N_("Address to listen on"))] = "127.0.0.1",
+    port: PortOption = 8000,
+) -> None:
+    _serve(study, host, port, ctx.obj)
+
+
+@app.command(help=N_("Load the generated demo city, rank it and serve it."), epilog=EXAMPLE + "tarmim demo --port 8000")
+def demo(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Option("--dir", help=N_("Folder for the demo study"))] = Path("demo-study"),
+    port: PortOption = 8000,
+    serving: Annotated[bool, typer.Option("--serve/--no-serve", help=N_("Serve the pages after ranking"))] = True,
+) -> None:
+    from geo.study import copy_demo
+
+    with _faults(ctx.obj):
+        copy_demo(folder)
+        run, written = _rank(folder, None, None, ctx.obj)
+    _summary(run, 10, ctx.obj)
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=written))
+    if serving:
+        _serve(folder, "127.0.0.1", port, ctx.obj)
+
+
+def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
+    """Rank a study and write everything: into `out`, or into the study's own folder of runs."""
+    from geo import export
+    from geo import run as runs
+
+    with _progress(lang, 20) as step:
+        city, run = _assessed(study, scheme, step)
+        folder = out or runs.save(run, city.study.folder / "runs")
+        step(message("Writing tables and map"))
+        export.export(run, folder)
+        _write_map(run, city, folder / "map.html", lang)
+    return run, folder
+
+
+def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
+    import uvicorn
+    from api.app import create_app
+    from api.settings import Settings
+
+    with _faults(lang):
+        app = create_app(Settings(study=study, host=host, port=port, lang=lang))
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
+        uvicorn.run(app, host=host, port=port, log_level="warning")
