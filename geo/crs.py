@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Bounds = tuple[float, float, float, float]
 CANDIDATES = ("EPSG:4326", "EPSG:32636", "EPSG:32637", "EPSG:22770", "EPSG:22780", "EPSG:3857")
+SWAPPED = "EPSG:4326 (lat, lon)"
 NEAR_M = 20_000.0
 
 
@@ -52,12 +53,13 @@ def candidates(bounds: Bounds, area: Bounds, study_crs: str) -> list[str]:
     """The systems in which these coordinates would fall on the study area (its box, in `study_crs`)."""
     fitting = []
     for crs in dict.fromkeys((study_crs, *CANDIDATES)):
-        moved = transformed(bounds, crs, study_crs)
+        moved = transformed(bounds, crs, study_crs) if plausible(bounds, CRS.from_user_input(crs)) else None
         if moved is not None and apart_m(moved, area) == 0:
             fitting.append(crs)
-    swapped = transformed((bounds[1], bounds[0], bounds[3], bounds[2]), "EPSG:4326", study_crs)
+    turned = (bounds[1], bounds[0], bounds[3], bounds[2])
+    swapped = transformed(turned, "EPSG:4326", study_crs) if plausible(turned, CRS.from_epsg(4326)) else None
     if swapped is not None and apart_m(swapped, area) == 0:
-        fitting.append("EPSG:4326 (lat, lon)")
+        fitting.append(SWAPPED)
     return fitting
 
 
@@ -136,6 +138,9 @@ def _far(crs: CRS, bounds: Bounds, gap: float, where: str, study_crs: str, area:
 
 
 def _finding(code: str, found: Message, fits: tuple[str, ...], where: str) -> Finding:
+    if fits == (SWAPPED,):
+        swapped = message('The axes are swapped: latitude stands before longitude. In a table, write columns = { lon = "lat", lat = "lon" }.')
+        return finding(code, "error", where, found, expected=message("Coordinates that fall on the study area."), remedy=swapped)
     remedy = (
         message('If one of these is right, write it in study.toml: crs = "…": {fits}.', fits=fits)
         if fits

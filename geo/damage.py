@@ -62,7 +62,8 @@ def equivalent_destroyed(counts: pd.DataFrame, factors: Factors) -> pd.DataFrame
     --------
     >>> from geo.scheme import read_factors
     >>> daraa = pd.DataFrame({"destroyed": [224], "severe": [498], "moderate": [781]})
-    >>> round(equivalent_destroyed(daraa, read_factors("unosat-midpoints")).loc[0, "best"] / 1503, 4)
+    >>> best = equivalent_destroyed(daraa, read_factors("unosat-midpoints")).loc[0, "best"]
+    >>> print(round(best / 1503, 4))
     0.3953
     """
     graded = [state for state in counts.columns if state != "not_analysed"]
@@ -151,7 +152,7 @@ def buildings_by_zone(city: City) -> pd.DataFrame | None:
     seen = every
     if survey is not None and not isinstance(survey.extent, str | None):
         seen = _per_zone(inventory.frame[_within(inventory.frame, survey.extent)], zones)
-    silent = share_of(inventory, city).isna() & (every == 0)
+    silent = ~(share_of(inventory, city) > 0) & (every == 0)
     return pd.DataFrame({"buildings": every, "surveyed": seen}).astype("float64").mask(silent)
 
 
@@ -197,16 +198,18 @@ def _index(city: City, counts: pd.DataFrame, equal: pd.DataFrame, surveyed: pd.S
             "high": (equal["high"] / usable * seen + (1 - seen)).clip(upper=1.0),
         }
     )
-    why = note.mask((note == "") & incomplete, "inventory-incomplete").mask(
-        (note == "") & (structures.isna() | (structures == 0)), "no-inventory"
-    )
-    table = _bounded("damage_index", index, surveyed, why)
+    table = _bounded("damage_index", index, surveyed, _why_no_ratio(note, structures, incomplete))
     table["buildings"] = inventory["buildings"]
     return table
 
 
+def _why_no_ratio(note: pd.Series[str], structures: pd.Series[float], incomplete: pd.Series[bool]) -> pd.Series[str]:
+    empty = structures.isna() | (structures == 0)
+    return note.mask((note == "") & incomplete, "inventory-incomplete").mask((note == "") & empty, "no-inventory")
+
+
 def damaged_share(city: City, scheme: Scheme) -> pd.DataFrame:
-    """Share of buildings with moderate damage or worse, `low, best, high`; NaN where there is no usable inventory.
+    """Share of buildings with moderate damage or worse, `low, best, high`; NaN where there is no usable inventory, and `note` why.
 
     Low counts graded damage in the surveyed part only; high adds possible and not analysed structures and, of the part that was
     not surveyed, all.
@@ -214,18 +217,21 @@ def damaged_share(city: City, scheme: Scheme) -> pd.DataFrame:
     layer, inventory = city.layers.get("damage"), buildings_by_zone(city)
     columns = ["low", "best", "high"]
     if layer is None or inventory is None:
-        return pd.DataFrame(np.nan, index=city.zones.index, columns=columns)
+        return pd.DataFrame(np.nan, index=city.zones.index, columns=columns).assign(note="no-layer" if layer is None else "no-inventory")
     surveyed = share_of(layer, city)
     counts = by_state(layer.frame, city.zones.index)
     known = known_counts(counts, surveyed)
     hit = known[list(DAMAGED)].sum(axis=1, skipna=False)
     unsure = known[["possible", "not_analysed"]].sum(axis=1, skipna=False)
-    usable = inventory["surveyed"].where(~is_incomplete(city, inventory["surveyed"], counts)).where(lambda n: n > 0)
+    structures = inventory["surveyed"]
+    incomplete = is_incomplete(city, structures, counts)
+    usable = structures.where(~incomplete & (structures > 0))
     seen = surveyed.fillna(1.0)
     return pd.DataFrame(
         {
             "low": hit / usable * seen,
             "best": hit / usable,
             "high": ((hit + unsure) / usable * seen + (1 - seen)).clip(upper=1.0),
+            "note": _why_no_ratio(_why_unknown(surveyed, known["none"]), structures, incomplete),
         }
     )

@@ -23,7 +23,7 @@ import shapely
 
 from geo.errors import ExportError, not_written
 from geo.explain import label
-from geo.messages import LANGS, Lang, Message, gettext, message
+from geo.messages import FSI, LANGS, PDI, Lang, Message, gettext, message
 from geo.run import Run
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from xlsxwriter.workbook import Workbook
     from xlsxwriter.worksheet import Worksheet
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+NO_ISOLATES = dict.fromkeys(map(ord, (FSI, PDI)))  # old spreadsheets draw them as boxes
 SHEET_ROWS = 5_000
 DEGREES = 7
 
@@ -70,7 +71,7 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
     """
     flat = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
     for column in flat.columns[[pd.api.types.is_string_dtype(kind) for kind in flat.dtypes]]:
-        text = flat[column].astype("string")
+        text = flat[column].astype("string").str.translate(NO_ISOLATES)
         flat[column] = text.mask(text.str.startswith(FORMULA, na=False), "'" + text)
     return flat
 
@@ -84,7 +85,8 @@ def geojson_bytes(table: gpd.GeoDataFrame) -> bytes:
     """RFC 7946: WGS 84, seven decimals (a centimetre), properties as in the table, unknown as null."""
     placed = table.to_crs("EPSG:4326")
     shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-DEGREES, mode="pointwise")
-    fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(shapes)]
+    wound = shapely.orient_polygons(shapes)
+    fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(wound)]
     rows = records(placed)
     features = [
         {"type": "Feature", "id": row.get("id"), "properties": row, "geometry": shape}
@@ -178,7 +180,7 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
 def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> None:
     sheet = book.add_worksheet(gettext("Priorities", lang))
     columns = _columns(run, table, lang)
-    styles = _Styles(book)
+    styles = _Styles(book, lang)
     rtl = lang == "ar"
     if rtl:
         sheet.right_to_left()
@@ -238,16 +240,17 @@ def _write_column(sheet: Worksheet, top: int, position: int, values: list[Any], 
         if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
             sheet.write_number(row, position, float(value), number)
         else:
-            sheet.write_string(row, position, str(value)[:32_000], text)
+            sheet.write_string(row, position, str(value).translate(NO_ISOLATES)[:32_000], text)
 
 
 class _Styles:
-    """The few cell formats of a workbook."""
+    """The few cell formats of a sheet, read from its side."""
 
-    def __init__(self, book: Workbook) -> None:
+    def __init__(self, book: Workbook, lang: Lang) -> None:
+        side = {"reading_order": 2, "align": "right"} if lang == "ar" else {"reading_order": 1}
         self.book = book
-        self.title = book.add_format({"bold": True, "font_size": 13})
-        self.head = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E6EEF5"})
+        self.title = book.add_format({"bold": True, "font_size": 13, **side})
+        self.head = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1, "bg_color": "#E6EEF5", **side})
         self.text = book.add_format({"valign": "top"})
         self.numbers: dict[int, Format] = {}
 
@@ -264,7 +267,7 @@ def _method_sheet(book: Workbook, run: Run, first: Lang) -> None:
     sheet = book.add_worksheet(gettext("Sources and method", first))
     if first == "ar":
         sheet.right_to_left()
-    styles = _Styles(book)
+    styles = _Styles(book, first)
     for line, texts in enumerate(method_lines(run)):
         style = styles.head if texts["head"] else styles.text
         for position, lang in enumerate(LANGS):
@@ -354,7 +357,7 @@ def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:
     sheet = book.add_worksheet(gettext("Left out", first))
     if first == "ar":
         sheet.right_to_left()
-    styles = _Styles(book)
+    styles = _Styles(book, first)
     for position, name in enumerate(("layer", "row", "id", "reason", "reason", "value")):
         sheet.write_string(0, position, HEADINGS[name].render(first), styles.head)
     shown = run.left_out.groupby(["layer", "reason"], sort=False).head(SHEET_ROWS)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 REPAIR_TOLERANCE = 1e-3
 OVERLAP_M2 = 100.0
+FARTHEST = 1e8  # no coordinate on Earth, in degrees or metres, is larger; NaN and infinity are not smaller either
 KINDS = {
     "Point": "point",
     "MultiPoint": "point",
@@ -53,6 +54,10 @@ class Layer:
         population without shapes; empty where the layer is a raster.
     extent
         Where the layer looked: "study", a shape in the study's CRS, or None where nobody said.
+    rows_read, rows_chosen
+        Rows of the file, and those of them that `where` of the layer's entry selects.
+    sha256, extent_sha256
+        Hashes of the file and of the file of the extent, if that is one.
     """
 
     name: str
@@ -64,6 +69,8 @@ class Layer:
     sha256: str
     extent: Extent = None
     raster: Path | None = None
+    extent_sha256: str = ""
+    rows_chosen: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,10 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
     if path.suffix.lower() in RASTERS:
         return _raster(study, name, spec, path, extent)
     raw = read_file(path, spec, name)
+    if spec.crs and isinstance(raw, gpd.GeoDataFrame):
+        raw = raw.set_crs(spec.crs, allow_override=True)
     checked = validate(raw, name, spec)
+    chosen = len(checked.frame)
     frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)
     if isinstance(frame, gpd.GeoDataFrame):
         flat, unplaced = _placed(frame, name)
@@ -109,7 +119,7 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
         aside += [*unplaced, *broken, *repeated]
         found += repaired
     table = together(aside, study.crs)
-    return Layer(name, frame, spec, table, tuple(found), len(raw), sha256(path), extent)
+    return Layer(name, frame, spec, table, tuple(found), len(raw), sha256(path), extent, None, _extent_sha256(study, spec), chosen)
 
 
 def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
@@ -146,18 +156,24 @@ def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Ex
     if spec.extent in (None, "study"):
         return spec.extent
     where = f"{name}.extent"
-    shapes = read_file(study.path(str(spec.extent)), spec.model_copy(update={"columns": {}, "sublayer": None}), where)
-    if not isinstance(shapes, gpd.GeoDataFrame):
+    own = spec.model_copy(update={"columns": {}, "sublayer": None, "header": None, "crs": None})
+    shapes = read_file(study.path(str(spec.extent)), own, where)
+    polygons = isinstance(shapes, gpd.GeoDataFrame) and bool((shapes.geom_type.map(KINDS) == "polygon").any())
+    if not polygons:
         raise SchemaError(
             finding(
                 "no-geometry",
                 "error",
                 where,
-                message("The table has no coordinates."),
+                message("The file of the extent holds no polygon."),
                 expected=message("Polygons of the area that was looked at."),
             )
         )
     return shapely.union_all(shapely.make_valid(to_metric(shapes, study.crs, where, area=area).geometry.to_numpy()))
+
+
+def _extent_sha256(study: Study, spec: LayerSpec) -> str:
+    return "" if spec.extent in (None, "study") else sha256(study.path(str(spec.extent)))
 
 
 def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent) -> Layer:
@@ -184,35 +200,38 @@ def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent
             )
         )
     raise_errors(found, SchemaError)
-    return Layer(name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path)
+    return Layer(name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path, _extent_sha256(study, spec))
 
 
 def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:
     """Rows with a geometry of the right kind and finite coordinates, flat."""
     shapes = frame.geometry.to_numpy()
     bounds = shapely.bounds(shapes)
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & np.isfinite(bounds).all(axis=1)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (np.abs(bounds) < FARTHEST).all(axis=1)
     allowed = next(row["type"].split("|") for row in registers.table("schema", name) if row["column"] == "geometry")
     fits = pd.Series(frame.geom_type.map(KINDS), index=frame.index).isin(allowed).to_numpy()
     kept = frame[there & fits]
     if kept.empty:
-        kinds = sorted(set(frame.geom_type.dropna().astype(str)))
-        raise SchemaError(
-            finding(
-                "geometry-type",
-                "error",
-                name,
-                message("No row has a geometry that can be used; the file holds {kinds}.", kinds=kinds or ("-",)),
-                expected=message("Geometry of the kind {kinds}.", kinds=allowed),
-                remedy=message("Check that this is the file of this layer."),
-            )
-        )
+        raise SchemaError(_no_geometry(frame, name))
     aside = [
         left_out(frame[rows], name, reason)
         for rows, reason in ((~there, "geometry-missing"), (there & ~fits, "geometry-type"))
         if rows.any()
     ]
     return kept.set_geometry(shapely.force_2d(kept.geometry.to_numpy()), crs=frame.crs), aside
+
+
+def _no_geometry(frame: gpd.GeoDataFrame, name: str) -> Finding:
+    kinds = sorted(set(frame.geom_type.dropna().astype(str)))
+    allowed = next(row["type"].split("|") for row in registers.table("schema", name) if row["column"] == "geometry")
+    return finding(
+        "geometry-type",
+        "error",
+        name,
+        message("No row has a geometry that can be used; the file holds {kinds}.", kinds=kinds or ("-",)),
+        expected=message("Valid geometry of the kind {kinds}.", kinds=allowed),
+        remedy=message("Check that this is the file of this layer."),
+    )
 
 
 def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame], list[Finding]]:
@@ -228,6 +247,8 @@ def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[g
     shapes[invalid] = np.where(certain, after, before)
     broken = np.zeros(len(frame), dtype=bool)
     broken[np.flatnonzero(invalid)[~certain]] = True
+    if broken.all():
+        raise SchemaError(_no_geometry(frame, name))
     repaired = frame[invalid & ~broken]
     found = []
     if len(repaired):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("layer", "row", "id", "reason", "reason_ar", "reason_en", "value")
 
+UNKNOWN_VALUE = "value-unusable"  # the row counts, one of its values does not
 REASONS: dict[str, Message] = {
     "outside": message("Outside every neighbourhood"),
     "grade-not-recognised": message("Grade not recognised"),

@@ -38,7 +38,7 @@ def _network(city: City, name: str) -> pd.DataFrame:
         pd.Series(np.bincount(pieces.zone, pieces.length * chosen, minlength=len(zones)), index=zones)
         for chosen in (1.0, hit, known)
     )
-    silent = share_of(layer, city).isna() & (total == 0)
+    silent = ~(share_of(layer, city) > 0) & (total == 0)
     unknown = total - certain
     there = total.where(total > 0)
     table = pd.DataFrame(

@@ -95,14 +95,13 @@ def cut(lines: Shapes, zones: Shapes) -> Pieces:
     shape[~inside] = shapely.intersection(lines[line[~inside]], zones[zone[~inside]])
     kept = shapely.length(shape) > 0
     pieces = Pieces(line[kept], zone[kept], shape[kept])
-    return _counted_once(pieces, lines)
+    return _counted_once(pieces)
 
 
-def _counted_once(pieces: Pieces, lines: Shapes) -> Pieces:
-    """Where the pieces of a line are longer than the line (it follows a shared boundary), later zones get only the rest."""
-    total = np.bincount(pieces.line, pieces.length, minlength=len(lines))
-    twice = np.flatnonzero(total > shapely.length(lines) * (1 + 1e-9) + 1e-9)
+def _counted_once(pieces: Pieces) -> Pieces:
+    """Where pieces of a line share a stretch (it follows a boundary, or zones overlap), later zones get only the rest."""
     shape = pieces.shape.copy()
+    twice = np.unique(pieces.line[_sharing(pieces)])
     for line in twice:
         taken: shapely.Geometry | None = None
         own = np.flatnonzero(pieces.line == line)
@@ -112,6 +111,18 @@ def _counted_once(pieces: Pieces, lines: Shapes) -> Pieces:
             shape[position] = rest
     kept = shapely.length(shape) > 0
     return Pieces(pieces.line[kept], pieces.zone[kept], shape[kept])
+
+
+def _sharing(pieces: Pieces) -> Ints:
+    """Positions of pieces that share a stretch with a later piece of the same line."""
+    order = np.argsort(pieces.line, kind="stable")
+    line, shape = pieces.line[order], pieces.shape[order]
+    sharing = np.zeros(len(line), dtype=bool)
+    most = int(np.bincount(line).max(initial=0))
+    for apart in range(1, most):
+        one = np.flatnonzero(line[apart:] == line[:-apart])
+        sharing[one] |= shapely.length(shapely.intersection(shape[one], shape[one + apart])) > 1e-9
+    return order[sharing]
 
 
 def within_reach(lines: Shapes, structures: Shapes, reach_m: float) -> Floats:

@@ -10,9 +10,11 @@ had.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 
@@ -22,6 +24,7 @@ from geo.harmonise import City, Layer
 from geo.left_out import left_out, together
 from geo.messages import message
 from geo.overlay import Floats, Ints, Shapes, locate, middle, shared_area
+from geo.reading import unreadable
 from geo.scheme import Scheme
 
 LEVELS = ("people", "people_low", "people_high")
@@ -64,12 +67,13 @@ def _are_zones(units: pd.DataFrame, zones: gpd.GeoDataFrame) -> bool:
 def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     """Each unit once. A unit that was split repeats its people on each part: the parts are joined and counted once.
 
-    The key is the code where there is one, else the Arabic name.
+    The key is the code where the table has codes, else the Arabic name; a row without its key is a unit of its own.
     """
     frame = layer.frame
-    key = "id" if "id" in frame and frame["id"].notna().all() else "name_ar"
+    key = _key(frame)
     values = [name for name in LEVELS if name in frame]
-    repeated = frame[frame[key].duplicated(keep=False) & frame[key].notna()]
+    unit = frame[key].fillna("row " + frame["row"].astype("string"))  # a row without a code is a unit of its own
+    repeated = frame[unit.duplicated(keep=False)]
     if repeated.empty:
         return frame, ()
     differing = repeated.groupby(key)[values].nunique(dropna=False).gt(1).any(axis=1)
@@ -86,9 +90,9 @@ def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
         )
         raise SchemaError(fault)
     if isinstance(frame, gpd.GeoDataFrame):
-        units = gpd.GeoDataFrame(frame.dissolve(key, sort=False).reset_index(), crs=frame.crs)
+        units = gpd.GeoDataFrame(frame.dissolve(unit.to_numpy(dtype=object), sort=False).reset_index(drop=True), crs=frame.crs)
     else:
-        units = frame.drop_duplicates(key)
+        units = frame[~unit.duplicated()]
     note = finding(
         "parts-joined",
         "warning",
@@ -108,6 +112,10 @@ def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     return units, (note,)
 
 
+def _key(frame: pd.DataFrame) -> str:
+    return "id" if "id" in frame and bool(frame["id"].notna().any()) else "name_ar"
+
+
 def _whole(values: pd.Series[float]) -> int:
     return round(float(values.sum()))
 
@@ -115,7 +123,7 @@ def _whole(values: pd.Series[float]) -> int:
 def by_code(units: pd.DataFrame, layer: Layer, city: City, notes: tuple[Finding, ...]) -> People:
     """A table by code, or by Arabic name where it has no codes; rows that match nothing are left out."""
     zones = city.zones
-    if "id" in units and units["id"].notna().any():
+    if _key(units) == "id":
         zone = zones.index.get_indexer(units["id"])
     else:
         names = zones["name_ar"].astype("string")
@@ -147,21 +155,20 @@ def spread(units: gpd.GeoDataFrame, layer: Layer, city: City, notes: tuple[Findi
     shapes, areas = units.geometry.to_numpy(), zones.geometry.to_numpy()
     unit, zone, area = shared_area(shapes, areas)
     by_area = _shares(unit, zone, area, len(units), len(zones))
-    by_buildings = _building_shares(shapes, areas, city, by_area)
-    first, second = (
-        (by_buildings, by_area) if layer.spec.spread == "buildings" and by_buildings is not None else (by_area, by_buildings)
-    )
+    by_buildings, empty = _building_shares(shapes, areas, city, by_area)
+    by_count = layer.spec.spread == "buildings" and by_buildings is not None
+    first, second = (by_buildings, by_area) if by_buildings is not None and by_count else (by_area, by_buildings)
     counted = units["people"].to_numpy(float)
-    reached = first.sum(axis=0) > 0
-    best = _shared_out(first, counted)
+    reached, held = by_area.sum(axis=0) > 0, by_area.sum(axis=1) > 0
+    best = _shared_out(first, counted, held)
     table = pd.DataFrame({"people": best, "people_low": np.nan, "people_high": np.nan}, index=zones.index)
     given = _levels(units)
     alternatives = [
         best,
-        *(_shared_out(first, given[name].fillna(given["people"]).to_numpy(float)) for name in LEVELS[1:] if name in units),
+        *(_shared_out(first, given[name].fillna(given["people"]).to_numpy(float), held) for name in LEVELS[1:] if name in units),
     ]
     if second is not None:
-        alternatives.append(_shared_out(second, counted))
+        alternatives.append(_shared_out(second, counted, held))
     if len(alternatives) > 1:
         table["people_low"], table["people_high"] = np.min(alternatives, axis=0), np.max(alternatives, axis=0)
     covered = np.bincount(zone, area, minlength=len(zones)) / shapely.area(areas)
@@ -170,12 +177,20 @@ def spread(units: gpd.GeoDataFrame, layer: Layer, city: City, notes: tuple[Findi
         table,
         pd.Series(np.minimum(covered, 1.0).round(6), index=zones.index),
         together([left_out(lost, layer.name, "outside", value="people")] if len(lost) else [], city.study.crs),
-        (*notes, _spread_note(layer, units[reached], table["people"])),
+        (*notes, _spread_note(layer, units[reached], table["people"], by_count), *_spread_by_area(layer, units[reached & empty])),
     )
 
 
-def _spread_note(layer: Layer, units: pd.DataFrame, spread_people: pd.Series[float]) -> Finding:
-    way = message("by buildings") if layer.spec.spread == "buildings" else message("by area")
+def _spread_by_area(layer: Layer, units: pd.DataFrame) -> tuple[Finding, ...]:
+    """Units that were to be spread by buildings and have none in any neighbourhood."""
+    if layer.spec.spread != "buildings" or units.empty:
+        return ()
+    found = message("{n} units without buildings in any neighbourhood were spread by area.", n=len(units))
+    return (finding("spread-by-area", "warning", layer.name, found, rows=units["row"]),)
+
+
+def _spread_note(layer: Layer, units: pd.DataFrame, spread_people: pd.Series[float], by_count: bool) -> Finding:
+    way = message("by buildings") if by_count else message("by area")
     return finding(
         "spread",
         "info",
@@ -198,25 +213,27 @@ def _shares(unit: Ints, zone: Ints, weight: Floats, units: int, zones: int) -> F
     return np.asarray(np.divide(table, total, out=np.zeros_like(table), where=total > 0), dtype=np.float64)
 
 
-def _shared_out(shares: Floats, people_of_units: Floats) -> Floats:
-    """People by zone; NaN only where a unit of unknown size holds part of the zone, or no unit holds any of it."""
+def _shared_out(shares: Floats, people_of_units: Floats, held: npt.NDArray[np.bool_]) -> Floats:
+    """People by zone; NaN only where a unit of unknown size holds part of the zone, or no unit holds any of it (`held`)."""
     known = np.nan_to_num(people_of_units)
-    spoiled = (shares[:, np.isnan(people_of_units)] > 0).any(axis=1) | (shares.sum(axis=1) == 0)
+    spoiled = (shares[:, np.isnan(people_of_units)] > 0).any(axis=1) | ~held
     return np.where(spoiled, np.nan, shares @ known)
 
 
-def _building_shares(shapes: Shapes, areas: Shapes, city: City, by_area: Floats) -> Floats | None:
-    """Shares by number of buildings; units that have none in any zone keep their shares by area."""
+def _building_shares(
+    shapes: Shapes, areas: Shapes, city: City, by_area: Floats
+) -> tuple[Floats | None, npt.NDArray[np.bool_]]:
+    """Shares by number of buildings, and the units that have none in any zone: those keep their shares by area."""
     buildings = city.frame("buildings")
     if buildings is None:
-        return None
+        return None, np.ones(len(shapes), dtype=bool)
     x, y = middle(buildings.geometry.to_numpy())
     zone, unit = locate(x, y, areas), locate(x, y, shapes)
     both = (zone >= 0) & (unit >= 0)
     shares = _shares(unit[both], zone[both], np.ones(int(both.sum())), len(shapes), len(areas))
     empty = shares.sum(axis=0) == 0
     shares[:, empty] = by_area[:, empty]
-    return shares
+    return shares, np.asarray(empty)
 
 
 def from_raster(layer: Layer, city: City) -> People:
@@ -224,8 +241,12 @@ def from_raster(layer: Layer, city: City) -> People:
     import rasterio
     from exactextract import exact_extract
 
-    with rasterio.open(layer.raster) as source:
-        crs, bounds, cell = source.crs, source.bounds, abs(source.transform.a * source.transform.e)
+    path = Path(str(layer.raster))
+    try:
+        with rasterio.open(path) as source:
+            crs, bounds, cell = source.crs, source.bounds, abs(source.transform.a * source.transform.e)
+    except rasterio.errors.RasterioIOError as error:
+        raise unreadable(layer.name, path, error) from error
     if crs is None:
         fault = finding(
             "crs-unknown",
@@ -242,7 +263,8 @@ def from_raster(layer: Layer, city: City) -> People:
     weight = "area_spherical_km2" if crs.is_geographic else "area_cartesian"
     total = f"people=sum(coverage_weight={weight})" if density else "people=sum"
     frame = gpd.GeoDataFrame(geometry=shapes, crs=zones.crs)
-    found = exact_extract(str(layer.raster), frame, [total, "cells=count"], output="pandas")
+    found = exact_extract(str(path), frame, [total, "cells=count", "least=min"], output="pandas")
+    raise_errors(_negative(layer, float(found["least"].min())), SchemaError)
     square_metres = density and not crs.is_geographic
     counted = pd.Series(found["people"].to_numpy(float) * (1e-6 if square_metres else 1.0), index=zones.index)
     known = pd.Series(found["cells"].to_numpy(float) * cell / shapely.area(shapes), index=zones.index).clip(upper=1.0).round(6)
@@ -250,6 +272,21 @@ def from_raster(layer: Layer, city: City) -> People:
         pd.DataFrame({"people": counted.mask(known == 0), "people_low": np.nan, "people_high": np.nan}),
         known,
         together([], city.study.crs),
+    )
+
+
+def _negative(layer: Layer, least: float) -> tuple[Finding, ...]:
+    if not least < 0:
+        return ()
+    return (
+        finding(
+            "raster-negative",
+            "error",
+            layer.name,
+            message("The raster holds {least} people in a cell.", least=f"{least:g}"),
+            expected=message("Numbers from 0 up; cells without a value marked as such (nodata)."),
+            remedy=message("Write the raster again with that number declared as nodata."),
+        ),
     )
 
 
@@ -288,8 +325,6 @@ def measure(city: City, scheme: Scheme, found: People) -> pd.DataFrame:
     out["people_in_damaged_homes_high"] = high * share["high"]
     survey = city.layers.get("damage")
     out["people_in_damaged_homes_coverage"] = found.coverage * (share_of(survey, city) if survey else 0.0)
-    out["people_in_damaged_homes_note"] = np.select(
-        [table["people"].isna(), share["best"].isna()], ["people-unknown", "no-inventory"], ""
-    )
+    out["people_in_damaged_homes_note"] = share["note"].mask(table["people"].isna(), "people-unknown")
     out["area_km2"] = area_km2
     return out

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-TIE = 9
+TIE = 1e-9
 
 
 def rank(scores: pd.Series[float]) -> pd.DataFrame:
@@ -23,9 +23,10 @@ def rank(scores: pd.Series[float]) -> pd.DataFrame:
     >>> rank(pd.Series([10.0, 30.0, 10.0, None]))["rank"].tolist()
     [2, 1, 2, <NA>]
     """
-    rounded = scores.round(TIE)
-    place = rounded.rank(method="min", ascending=False).astype("Int64")
-    tied = rounded.duplicated(keep=False) & rounded.notna()
+    falling = scores.dropna().sort_values(ascending=False)
+    step = (falling.diff().abs() >= TIE).cumsum().reindex(scores.index)
+    place = step.rank(method="min").astype("Int64")
+    tied = step.duplicated(keep=False) & step.notna()
     return pd.DataFrame(
         {"rank": place, "tied": tied, "status": scores.notna().map({True: "ranked", False: "not_assessable"}).astype("string")}
     )

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import pandas as pd
+import pyogrio
 import shapely
+from python_calamine import CalamineError
 
 from geo.errors import LayerError, finding
 from geo.messages import Message, message
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
 ROW = "row"
 TEXT_TABLES = (".csv", ".tsv", ".txt")
+ONE_LAYER = (".geojson", ".json", ".shp", ".fgb")
 SHEETS = (".xlsx", ".xls", ".ods")
 RASTERS = (".tif", ".tiff", ".vrt")
 
 
 def sha256(path: Path) -> str:
     """Hash of a file's content; of a shapefile, of all its parts in the order of their names."""
-    parts = sorted(path.parent.glob(f"{path.stem}.*")) if path.suffix.lower() == ".shp" else [path]
+    parts = [path]
+    if path.suffix.lower() == ".shp":
+        parts = sorted(one for one in path.parent.iterdir() if one.name.startswith(f"{path.stem}.") and one.is_file())
     whole = hashlib.sha256()
     for part in parts:
         with part.open("rb") as content:
@@ -53,26 +58,16 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
         if kind in TEXT_TABLES:
             frame = _placed(_text_table(path, spec), spec, where)
         elif kind in SHEETS:
-            frame = _placed(
-                pd.read_excel(
-                    path,
-                    sheet_name=spec.sublayer or 0,
-                    dtype=str,
-                    engine="calamine",
-                    header=None if spec.header else 0,
-                    names=spec.header,
-                ),
-                spec,
-                where,
-            )
+            frame = _placed(_sheet(path, spec), spec, where)
         elif kind in (".parquet", ".geoparquet"):
             frame = _parquet(path)
         else:
+            _choose_one(path, spec, where)
             frame = gpd.read_file(path, layer=spec.sublayer, encoding=spec.encoding, engine="pyogrio", use_arrow=kind != ".shp")
     except LayerError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, zipfile.BadZipFile) as error:
-        raise _unreadable(where, path, error) from error
+    except (OSError, ValueError, RuntimeError, LookupError, CalamineError, zipfile.BadZipFile) as error:
+        raise unreadable(where, path, error) from error
     if frame.empty:
         remedy = message("Ask for the file again, or take the layer out of study.toml.")
         raise LayerError(
@@ -85,10 +80,11 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
                 remedy=remedy,
             )
         )
-    return frame.assign(**{ROW: range(1, len(frame) + 1)})
+    return frame.reset_index(drop=True).assign(**{ROW: range(1, len(frame) + 1)})
 
 
-def _unreadable(where: str, path: Path, error: Exception) -> LayerError:
+def unreadable(where: str, path: Path, error: Exception) -> LayerError:
+    """The reader's own reason, without the path of this machine."""
     reason = str(error).replace(str(path), path.name).splitlines()[0][:200] if str(error) else type(error).__name__
     return LayerError(
         finding(
@@ -110,7 +106,7 @@ def _parquet(path: Path) -> gpd.GeoDataFrame | pd.DataFrame:
 
 
 def _text_table(path: Path, spec: LayerSpec) -> pd.DataFrame:
-    return pd.read_csv(
+    table = pd.read_csv(
         path,
         dtype=str,
         encoding=spec.encoding or "utf-8-sig",
@@ -120,6 +116,46 @@ def _text_table(path: Path, spec: LayerSpec) -> pd.DataFrame:
         keep_default_na=False,
         na_values=[""],
     )
+    return _not_shifted(table)
+
+
+def _sheet(path: Path, spec: LayerSpec) -> pd.DataFrame:
+    table = pd.read_excel(
+        path,
+        sheet_name=spec.sublayer or 0,
+        dtype=str,
+        engine="calamine",
+        header=None if spec.header else 0,
+        names=spec.header,
+        keep_default_na=False,  # "None" and "NA" are grades and codes
+        na_values=[""],
+    )
+    return _not_shifted(table)
+
+
+def _not_shifted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, unless its rows have more cells than names: pandas then takes the first column for an index and shifts the rest."""
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("rows have more cells than there are column names")
+    return table
+
+
+def _choose_one(path: Path, spec: LayerSpec, where: str) -> None:
+    """Refuse to pick one of several layers of a file."""
+    if spec.sublayer is not None or path.suffix.lower() in ONE_LAYER:
+        return
+    layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+    if len(layers) > 1:
+        raise LayerError(
+            finding(
+                "which-sublayer",
+                "error",
+                where,
+                message("{path} holds several layers: {layers}.", path=path.name, layers=layers),
+                expected=message("One of them."),
+                remedy=message('Name it in study.toml: sublayer = "…".'),
+            )
+        )
 
 
 def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.DataFrame:
@@ -130,7 +166,7 @@ def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFram
     if named["x"] in table.columns and named["y"] in table.columns:
         return _points(table, named["x"], named["y"], spec.crs)
     if named["wkt"] in table.columns:
-        shapes = shapely.from_wkt(table[named["wkt"]].to_numpy(dtype=object), on_invalid="ignore")
+        shapes = shapely.from_wkt(table[named["wkt"]].to_numpy(dtype=object, na_value=None), on_invalid="ignore")
         return gpd.GeoDataFrame(table, geometry=shapes, crs=spec.crs or "EPSG:4326")
     missing = [ours for ours in ("lon", "lat", "x", "y", "wkt") if ours in spec.columns]
     if missing:

@@ -58,7 +58,7 @@ def measure(city: City, scheme: Scheme) -> pd.DataFrame:
     groups = group_of(classes.fillna("")).to_numpy(dtype=str)
     pieces = cut(lines, city.zones.geometry.to_numpy())
     metres = lengths(zones, pieces, pieces.length, groups)
-    silent = share_of(layer, city).isna() & (metres.sum(axis=1) == 0)
+    silent = ~(share_of(layer, city) > 0) & (metres.sum(axis=1) == 0)
     table = metres.mask(silent).add_prefix("road_length_m_")
     table.insert(0, "road_length_m", metres.sum(axis=1).mask(silent))
     return table if survey is None else table.join(_debris(city, scheme, survey, pieces, groups, table["road_length_m"]))

@@ -22,6 +22,7 @@ import geopandas as gpd
 from geo import registers
 from geo.errors import Finding
 from geo.harmonise import City
+from geo.left_out import UNKNOWN_VALUE
 from geo.scheme import Scheme
 
 FIRST = ("rank", "tied", "status", "id", "name_ar", "name_en", "district", "score", "score_low", "score_high", "coverage")
@@ -58,7 +59,9 @@ class Run:
         return [one["id"] for one in self.info["measures"]]
 
 
-def describe(city: City, scheme: Scheme, measured: list[str], findings: list[Finding]) -> dict[str, Any]:
+def describe(
+    city: City, scheme: Scheme, measured: list[str], findings: list[Finding], left_out: gpd.GeoDataFrame
+) -> dict[str, Any]:
     """The content of `run.json`, the id included; the same inputs give the same bytes on every machine."""
     inputs = {
         "tarmim": version("tarmim"),
@@ -69,7 +72,7 @@ def describe(city: City, scheme: Scheme, measured: list[str], findings: list[Fin
             "generated": city.study.generated,
         },
         "scheme": scheme.model_dump(mode="json"),
-        "layers": [_layer_record(city, name) for name in city.layers],
+        "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
         "seed": None,
     }
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
@@ -99,9 +102,11 @@ def measure_record(name: str) -> dict[str, Any]:
     }
 
 
-def _layer_record(city: City, name: str) -> dict[str, Any]:
+def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
+    """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
     layer = city.layers[name]
     spec = layer.spec
+    lost = int(left_out.loc[left_out["reason"] != UNKNOWN_VALUE, "row"].nunique())
     return {
         "layer": name,
         "label": registers.both(registers.register("layers")[name], "name"),
@@ -112,9 +117,11 @@ def _layer_record(city: City, name: str) -> dict[str, Any]:
         "date": spec.date.isoformat() if spec.date else "",
         "licence": spec.licence,
         "settings": spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True),
+        "extent_sha256": layer.extent_sha256,
         "rows_read": layer.rows_read,
-        "rows_used": layer.rows_read - int(layer.left_out["row"].nunique()) if layer.rows_read else 0,
-        "rows_left_out": int(layer.left_out["row"].nunique()) if len(layer.left_out) else 0,
+        "rows_used": layer.rows_chosen - lost,
+        "rows_left_out": lost,
+        "rows_not_selected": layer.rows_read - layer.rows_chosen,
     }
 
 

@@ -7,14 +7,15 @@ scaling does: METHODS, rank reversal). Weights are normalised to sum to 1 when t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from geo import registers
 from geo.errors import Finding, SchemeError, TarmimError, finding
 from geo.messages import message
-from geo.study import BothLanguages, Model, findings_of, read_toml
+from geo.study import BothLanguages, Model, findings_of, not_a_table, read_toml
 
 
 class Factors(Model):
@@ -48,7 +49,7 @@ class Options(Model):
     def _ordered(cls, reach: tuple[float, float, float]) -> tuple[float, float, float]:
         low, best, high = reach
         if not 0 < low <= best <= high <= 500:
-            raise ValueError("low ≤ best ≤ high is expected")
+            raise PydanticCustomError("not_ordered", "low ≤ best ≤ high is expected")
         return reach
 
 
@@ -98,22 +99,24 @@ def read_scheme(name: str, *, folder: Path | None = None) -> Scheme:
         With every fault: weights that are all zero or negative, goalposts that are equal or reversed, unknown measures, axes
         or factor tables, a criterion given twice.
     """
-    if name.endswith(".toml"):
+    if name.endswith(".toml") and Path(name).name == name:
         path = (folder or Path()) / name
         content, ident = read_toml(path, SchemeError), path.stem
     else:
         content, ident = registers.tree("schemes", name), name
-    head: dict[str, Any] = dict(content.get("scheme", {}))
     where = f"{ident}.toml"
+    head = content.get("scheme", {})
+    if not isinstance(head, dict):
+        raise SchemeError(not_a_table("scheme", head, where))
     faults: list[Finding] = []
     try:
-        head["factors"] = read_factors(head.get("factors", "tarmim"))
+        factors = read_factors(str(head.get("factors", "tarmim")))
     except TarmimError as error:
         faults += error.findings
-        head["factors"] = read_factors("tarmim")
-    body = {key: content[key] for key in ("options", "criteria") if key in content}
+        factors = read_factors("tarmim")
+    body = {key: value for key, value in content.items() if key != "scheme"}  # a table that nobody knows is refused, not skipped
     try:
-        scheme = Scheme(id=ident, **head, **body)
+        scheme = Scheme(**{**head, **body, "id": ident, "factors": factors})
     except ValidationError as error:
         raise SchemeError(*faults, *findings_of(error, where)) from None
     faults += _faults(scheme, where)

@@ -90,14 +90,13 @@ def _normalised(measures: pd.DataFrame, one: Criterion, scheme: Scheme, bound: s
     """One criterion between its goalposts, at its best value or at the bound that makes it less (`_low`) or more urgent."""
     if one.measure not in measures:
         return pd.Series(np.nan, index=measures.index)
-    best = measures[one.measure].astype("float64")
+    values = measures[one.measure].astype("float64")
+    if bound:
+        end = bound if one.direction == "more" else {"_low": "_high", "_high": "_low"}[bound]
+        given = measures.get(f"{one.measure}{end}")
+        values = values if given is None else given.astype("float64").fillna(values)
     if f"{one.measure}_coverage" in measures:
-        best = best.mask(measures[f"{one.measure}_coverage"] < scheme.minimum_surveyed)
-    if not bound:
-        return between_goalposts(best, one)
-    end = bound if one.direction == "more" else {"_low": "_high", "_high": "_low"}[bound]
-    given = measures.get(f"{one.measure}{end}")
-    values = best if given is None else given.astype("float64").fillna(best)
+        values = values.mask(measures[f"{one.measure}_coverage"] < scheme.minimum_surveyed)
     return between_goalposts(values, one)
 
 

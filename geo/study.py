@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from geo import registers
 from geo.errors import Finding, StudyError, TarmimError, finding, not_written
@@ -42,17 +43,29 @@ class BothLanguages(Model):
     en: str = Field(min_length=1, max_length=300)
 
 
-def _metric(crs: str) -> str:
+def _crs(text: str) -> str:
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
     try:
-        known = CRS.from_user_input(crs)
+        CRS.from_user_input(text)
     except CRSError as error:
-        raise ValueError("unknown CRS") from error
+        raise PydanticCustomError("unknown_crs", "unknown CRS") from error
+    return text
+
+
+def _metric(text: str) -> str:
+    from pyproj import CRS
+
+    known = CRS.from_user_input(_crs(text))
     if not known.is_projected or known.axis_info[0].unit_conversion_factor != 1.0:
-        raise ValueError("not in metres")
-    return crs
+        raise PydanticCustomError("not_metric", "not in metres")
+    return text
+
+
+Crs = Annotated[str, AfterValidator(_crs)]
+MetricCrs = Annotated[str, AfterValidator(_metric)]
+FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
 class LayerSpec(Model):
@@ -62,14 +75,14 @@ class LayerSpec(Model):
     `extent` is "study" (it looked everywhere), a file of polygons (it looked there), or absent (not known where it looked).
     """
 
-    path: str = Field(min_length=1)
+    path: FilePath
     profile: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     where: dict[str, list[str]] = Field(default_factory=dict)
     header: list[str] | None = None
     encoding: str | None = None
-    crs: str | None = None
-    extent: str | None = None
+    crs: Crs | None = None
+    extent: FilePath | None = None
     sublayer: str | None = None
     raster: Literal["count", "density_per_km2"] | None = None
     spread: Literal["buildings", "area"] = "area"
@@ -83,7 +96,7 @@ class Study(Model):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     name: BothLanguages
-    crs: Annotated[str, AfterValidator(_metric)]
+    crs: MetricCrs
     scheme: str = "default"
     generated: bool = False
     layers: dict[LayerName, LayerSpec]
@@ -107,7 +120,10 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
         "greater_than_equal": message("A number that is not below the limit is expected."),
         "less_than_equal": message("A number that is not above the limit is expected."),
         "date_from_datetime_parsing": message("A date such as 2026-03-29 is expected."),
-        "value_error": message("A known CRS in metres is expected, such as EPSG:32637."),
+        "dict_type": message("A table of entries is expected."),
+        "unknown_crs": message("A known CRS is expected, such as EPSG:32637."),
+        "not_metric": message("A known CRS in metres is expected, such as EPSG:32637."),
+        "not_ordered": message("Three distances are expected: 0 < low ≤ best ≤ high ≤ 500 metres."),
     }
 )
 
@@ -139,12 +155,23 @@ def read_toml(path: Path, kind: type[TarmimError]) -> dict[str, Any]:
     if not path.is_file():
         raise kind(finding("missing-file", "error", path.name, message("There is no file {path}.", path=path), remedy=remedy))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a byte-order mark
     except UnicodeDecodeError as error:
         fault = message("The file is not UTF-8 (byte {byte}).", byte=error.start)
     except tomllib.TOMLDecodeError as error:
         fault = message("The file is not TOML: {fault}.", fault=str(error))
     raise kind(finding("not-toml", "error", path.name, fault, remedy=message("Mend that line and run `tarmim check` again.")))
+
+
+def not_a_table(entry: str, value: object, where: str) -> Finding:
+    """The fault of an entry that should be a table of entries."""
+    return finding(
+        "configuration",
+        "error",
+        where,
+        message("'{entry}' is {value}.", entry=entry, value=message("'{value}'", value=str(value)[:80])),
+        expected=EXPECTED["dict_type"],
+    )
 
 
 def read_study(folder: Path | str) -> Study:
@@ -158,8 +185,11 @@ def read_study(folder: Path | str) -> Study:
     path = Path(folder)
     path = path if path.suffix == ".toml" else path / "study.toml"
     content = read_toml(path, StudyError)
+    head = content.get("study", {})
+    if not isinstance(head, dict):
+        raise StudyError(not_a_table("study", head, path.name))
     try:
-        study = Study(**{**content.get("study", {}), "layers": content.get("layers", {}), "folder": path.parent.resolve()})
+        study = Study(**{**head, "layers": content.get("layers", {}), "folder": path.parent.resolve()})
     except ValidationError as error:
         raise StudyError(*findings_of(error, path.name)) from None
     faults = [*_unknown_tables(content, path.name), *_missing_files(study), *_unknown_names(study)]
@@ -199,7 +229,7 @@ def _missing_files(study: Study) -> list[Finding]:
         )
     for name, spec in study.layers.items():
         for text in (spec.path, spec.extent):
-            if text in (None, "study") or study.path(str(text)).exists():
+            if text in (None, "study") or study.path(str(text)).is_file():
                 continue
             faults.append(
                 finding(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from geo import registers
 from geo.errors import Finding, SchemaError, finding, raise_errors
-from geo.left_out import left_out
+from geo.left_out import UNKNOWN_VALUE, left_out
 from geo.messages import message
 from geo.reading import ROW
 
@@ -156,7 +156,7 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
 
 def as_text(values: pd.Series[Any]) -> pd.Series[Any]:
     """Text in Unicode NFC without surrounding spaces; empty is missing; whole floats lose their `.0`."""
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+    if pd.api.types.is_float_dtype(values) and ((values.dropna() % 1 == 0) & (values.dropna().abs() < 2**53)).all():
         values = values.astype("Int64")
     text = values.astype("string").str.strip()
     text = text.map(lambda one: unicodedata.normalize("NFC", one), na_action="ignore").astype("string")
@@ -180,13 +180,15 @@ def _typed(frame: pd.DataFrame, name: str, row: Mapping[str, str]) -> tuple[pd.D
         low, high = (float(row[limit]) if row[limit] else np.nan for limit in ("minimum", "maximum"))
         after = after.mask((after < low) | (after > high))
     elif row["type"] == "date":
-        after = pd.to_datetime(before, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
+        # 20150426 as a number is a day, not nanoseconds
+        days = as_text(before) if pd.api.types.is_numeric_dtype(before) else before
+        after = pd.to_datetime(days, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
     else:
         after = as_text(before)
         if row["allowed"] and column != "state":
             after = after.where(after.isin(row["allowed"].split("|")))
     bad = given & after.isna()
-    aside = [left_out(frame[bad], name, "value-unusable", value=column)] if bad.any() else []
+    aside = [left_out(frame[bad], name, UNKNOWN_VALUE, value=column)] if bad.any() else []
     return frame.assign(**{column: after}), aside
 
 
@@ -206,7 +208,7 @@ def _states(
     unknown, empty = text.notna() & state.isna(), text.isna()
     graded = frame.assign(state=state, grade=text) if name in GRADED else frame.assign(state=state)
     if name not in GRADED:
-        return graded, [left_out(frame[unknown], name, "grade-not-recognised", value=grade)] if unknown.any() else [], []
+        return graded, [left_out(frame[unknown], name, UNKNOWN_VALUE, value=grade)] if unknown.any() else [], []
     found: list[Finding] = []
     if not state.notna().any():
         values = [str(one) for one in text.dropna().unique()[:12]]
