@@ -139,7 +139,9 @@ def _far(crs: CRS, bounds: Bounds, gap: float, where: str, study_crs: str, area:
 
 def _finding(code: str, found: Message, fits: tuple[str, ...], where: str) -> Finding:
     if fits == (SWAPPED,):
-        swapped = message('The axes are swapped: latitude stands before longitude. In a table, write columns = { lon = "lat", lat = "lon" }.')
+        swapped = message(
+            'The axes are swapped: latitude stands before longitude. In a table, write columns = { lon = "lat", lat = "lon" }.'
+        )
         return finding(code, "error", where, found, expected=message("Coordinates that fall on the study area."), remedy=swapped)
     remedy = (
         message('If one of these is right, write it in study.toml: crs = "…": {fits}.', fits=fits)

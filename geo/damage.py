@@ -217,7 +217,9 @@ def damaged_share(city: City, scheme: Scheme) -> pd.DataFrame:
     layer, inventory = city.layers.get("damage"), buildings_by_zone(city)
     columns = ["low", "best", "high"]
     if layer is None or inventory is None:
-        return pd.DataFrame(np.nan, index=city.zones.index, columns=columns).assign(note="no-layer" if layer is None else "no-inventory")
+        return pd.DataFrame(np.nan, index=city.zones.index, columns=columns).assign(
+            note="no-layer" if layer is None else "no-inventory"
+        )
     surveyed = share_of(layer, city)
     counts = by_state(layer.frame, city.zones.index)
     known = known_counts(counts, surveyed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ import orjson
 import pandas as pd
 import pyogrio
 import shapely
+from xlsxwriter.exceptions import XlsxWriterException
 
 from geo.errors import ExportError, not_written
 from geo.explain import label
@@ -418,5 +420,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(staging)
         return staging.replace(path)
-    except (OSError, pyogrio.errors.DataSourceError) as error:
+    except (OSError, pyogrio.errors.DataSourceError, XlsxWriterException) as error:
         raise ExportError(not_written(path.parent, error)) from error
+    finally:
+        with suppress(OSError):
+            staging.unlink()

@@ -200,7 +200,9 @@ def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent
             )
         )
     raise_errors(found, SchemaError)
-    return Layer(name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path, _extent_sha256(study, spec))
+    return Layer(
+        name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path, _extent_sha256(study, spec)
+    )
 
 
 def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:

@@ -19,6 +19,7 @@ Shapes = npt.NDArray[Any]
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 OUTSIDE = -1
+TWICE_M = 1e-6
 
 
 def locate(x: Floats, y: Floats, zones: Shapes) -> Ints:
@@ -95,34 +96,24 @@ def cut(lines: Shapes, zones: Shapes) -> Pieces:
     shape[~inside] = shapely.intersection(lines[line[~inside]], zones[zone[~inside]])
     kept = shapely.length(shape) > 0
     pieces = Pieces(line[kept], zone[kept], shape[kept])
-    return _counted_once(pieces)
+    return _counted_once(pieces, zones)
 
 
-def _counted_once(pieces: Pieces) -> Pieces:
-    """Where pieces of a line share a stretch (it follows a boundary, or zones overlap), later zones get only the rest."""
-    shape = pieces.shape.copy()
-    twice = np.unique(pieces.line[_sharing(pieces)])
-    for line in twice:
-        taken: shapely.Geometry | None = None
-        own = np.flatnonzero(pieces.line == line)
-        for position in own[np.argsort(pieces.zone[own], kind="stable")]:
-            rest = shape[position] if taken is None else shapely.difference(shape[position], taken)
-            taken = shape[position] if taken is None else shapely.union(taken, shape[position])
-            shape[position] = rest
-    kept = shapely.length(shape) > 0
-    return Pieces(pieces.line[kept], pieces.zone[kept], shape[kept])
+def _counted_once(pieces: Pieces, zones: Shapes) -> Pieces:
+    """Where a piece lies in an earlier zone too (it follows a boundary, or zones overlap), it keeps only the rest.
 
-
-def _sharing(pieces: Pieces) -> Ints:
-    """Positions of pieces that share a stretch with a later piece of the same line."""
-    order = np.argsort(pieces.line, kind="stable")
-    line, shape = pieces.line[order], pieces.shape[order]
-    sharing = np.zeros(len(line), dtype=bool)
+    The zone is taken away, not the earlier piece: two cuts of one oblique line seldom match to the last digit.
+    """
+    order = np.lexsort((pieces.zone, pieces.line))
+    line, zone, shape = pieces.line[order], pieces.zone[order], pieces.shape[order]
     most = int(np.bincount(line).max(initial=0))
     for apart in range(1, most):
-        one = np.flatnonzero(line[apart:] == line[:-apart])
-        sharing[one] |= shapely.length(shapely.intersection(shape[one], shape[one + apart])) > 1e-9
-    return order[sharing]
+        later = np.flatnonzero(line[apart:] == line[:-apart]) + apart
+        rest = shapely.difference(shape[later], zones[zone[later - apart]])
+        twice = shapely.length(shape[later]) - shapely.length(rest) > TWICE_M
+        shape[later[twice]] = rest[twice]
+    kept = shapely.length(shape) > 0
+    return Pieces(line[kept], zone[kept], shape[kept])
 
 
 def within_reach(lines: Shapes, structures: Shapes, reach_m: float) -> Floats:

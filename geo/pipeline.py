@@ -32,7 +32,7 @@ def silent(step: Message) -> None:
 
 
 def open_study(folder: Path | str, scheme: str | None = None) -> tuple[Study, Scheme]:
-    """A study and its scheme, or the one named; faults of both files are reported together."""
+    """A study and its scheme, or the one named."""
     study = read_study(folder)
     return study, read_scheme(scheme or study.scheme, folder=study.folder)
 

@@ -220,9 +220,7 @@ def _shared_out(shares: Floats, people_of_units: Floats, held: npt.NDArray[np.bo
     return np.where(spoiled, np.nan, shares @ known)
 
 
-def _building_shares(
-    shapes: Shapes, areas: Shapes, city: City, by_area: Floats
-) -> tuple[Floats | None, npt.NDArray[np.bool_]]:
+def _building_shares(shapes: Shapes, areas: Shapes, city: City, by_area: Floats) -> tuple[Floats | None, npt.NDArray[np.bool_]]:
     """Shares by number of buildings, and the units that have none in any zone: those keep their shares by area."""
     buildings = city.frame("buildings")
     if buildings is None:

@@ -134,7 +134,7 @@ def _sheet(path: Path, spec: LayerSpec) -> pd.DataFrame:
 
 
 def _not_shifted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table, unless its rows have more cells than names: pandas then takes the first column for an index and shifts the rest."""
+    """The table, unless its rows have more cells than names: pandas would shift them by taking the first for an index."""
     if not isinstance(table.index, pd.RangeIndex):
         raise ValueError("rows have more cells than there are column names")
     return table
@@ -166,7 +166,8 @@ def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFram
     if named["x"] in table.columns and named["y"] in table.columns:
         return _points(table, named["x"], named["y"], spec.crs)
     if named["wkt"] in table.columns:
-        shapes = shapely.from_wkt(table[named["wkt"]].to_numpy(dtype=object, na_value=None), on_invalid="ignore")
+        texts = [text if isinstance(text, str) else None for text in table[named["wkt"]]]
+        shapes = shapely.from_wkt(texts, on_invalid="ignore")
         return gpd.GeoDataFrame(table, geometry=shapes, crs=spec.crs or "EPSG:4326")
     missing = [ours for ours in ("lon", "lat", "x", "y", "wkt") if ours in spec.columns]
     if missing:

@@ -20,7 +20,7 @@ from typing import Any
 import geopandas as gpd
 
 from geo import registers
-from geo.errors import Finding
+from geo.errors import ExportError, Finding, not_written
 from geo.harmonise import City
 from geo.left_out import UNKNOWN_VALUE
 from geo.scheme import Scheme
@@ -133,10 +133,25 @@ def order(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def save(run: Run, runs: Path) -> Path:
-    """Write a run into the folder `runs`, once; a run that is there already is left as it is."""
+    """Write a run into the folder `runs`, once; a run that is there already is left as it is.
+
+    Raises
+    ------
+    ExportError
+        The folder can't be written.
+    """
     place = runs / run.id
     if place.exists():
         return place
+    try:
+        return _written(run, runs, place)
+    except OSError as error:
+        if place.exists():  # somebody else wrote the same run meanwhile
+            return place
+        raise ExportError(not_written(runs, error)) from error
+
+
+def _written(run: Run, runs: Path, place: Path) -> Path:
     runs.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".making-", dir=runs))
     try:

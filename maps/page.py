@@ -26,7 +26,7 @@ from geo.registers import both, register
 from geo.run import for_sector
 from maps.figures import amount, figure, in_language, on_screen, percent, rank_figure
 from maps.palettes import palettes
-from maps.payload import SCORE_DECIMALS, city_payload, encode, layer_payload
+from maps.payload import SCORE_DECIMALS, VERTEX_CAP, city_payload, encode, layer_payload
 from maps.words import both as both_words
 from maps.words import for_script, word
 
@@ -42,19 +42,33 @@ LEAFLET_CSS: Final = "vendor/leaflet/leaflet.css"
 STYLES: Final = (LEAFLET_CSS, "tarmim.css")
 LANGUAGE_NAMES: Final[dict[Lang, str]] = {"ar": "عربي", "en": "EN"}
 FILE_BYTES: Final = 1_500_000
-FILE_CAPS: Final = (40_000, 20_000, 8_000)
+FILE_CAPS: Final = (VERTEX_CAP, 20_000, 8_000)
 LAYER_ORDER: Final = (
     "damage",
     "facilities",
     "obstacles",
     "hazards",
-    "left_out",
     "water",
     "electricity",
     "complaints",
     "roads",
     "sewerage",
     "telecom",
+    "left_out",
+)
+DRAW_ORDER: Final = (
+    "buildings",
+    "roads",
+    "sewerage",
+    "water",
+    "telecom",
+    "electricity",
+    "complaints",
+    "damage",
+    "facilities",
+    "obstacles",
+    "hazards",
+    "left_out",
 )
 NO_LAYER: Final = ("neighbourhoods", "population")
 
@@ -167,7 +181,13 @@ def layer_label(name: str) -> dict[str, str]:
 def script_config(**values: Any) -> dict[str, Any]:
     """What the script needs besides the data: words, colours, where the data is."""
     colours = {name: palette["colours"] for name, palette in palettes().items() if name in ("priority", "damage", "people")}
-    return {"messages": {lang: for_script(lang) for lang in LANGS}, "palettes": colours, "score_decimals": SCORE_DECIMALS, **values}
+    return {
+        "messages": {lang: for_script(lang) for lang in LANGS},
+        "palettes": colours,
+        "score_decimals": SCORE_DECIMALS,
+        "order": DRAW_ORDER,
+        **values,
+    }
 
 
 def map_page(
@@ -292,7 +312,8 @@ def policy(scripts: Iterable[str], style: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
     run = " ".join(digest(script) for script in scripts)
-    return f"default-src 'none'; script-src {run}; style-src {digest(style)}; font-src data:; img-src data:; base-uri 'none'; form-action 'none'"
+    allowed = f"script-src {run}; style-src {digest(style)}; font-src data:; img-src data:"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 # ------------------------------------------------------------------------------------------------------------------- list

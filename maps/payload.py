@@ -36,6 +36,7 @@ UNITS = 10**PRECISION
 SCREEN_TOLERANCE_M = 4.0
 LAYER_TOLERANCE_M = 2.0
 VERTEX_CAP = 60_000
+DOT_AREA_M2 = 5_000.0
 SCORE_DECIMALS = 1
 WGS84 = "EPSG:4326"
 NETWORKS = ("water", "sewerage", "electricity", "telecom")
@@ -242,21 +243,21 @@ def layer_payload(name: str, frame: gpd.GeoDataFrame, *, cap: int = VERTEX_CAP) 
     frame
         The layer, any CRS; rows without a geometry are counted (`without_place`) and not drawn.
     cap
-        Most vertices sent. Above it lines of one class are joined end to end; if that is not enough the less important classes
-        are left out whole; where the first class is already too much, an even sample of it is kept. `shown`, `total` (rows) and
-        `message` say so.
+        Most vertices sent. Above it lines of one class are joined end to end and small areas become points; if that is not
+        enough the less important classes are left out whole; where the first class is already too much, an even sample of it is
+        kept. `shown`, `total` (rows) and `message` say so.
 
     Returns
     -------
     dict
         `points`: `codes` and flat differences `xy` through the whole list; `paths` and `areas`: `codes` and, for each feature, a
         list of lines or rings, each differences by itself. A code is an index into `classes`. Feature ids are implied: 1, 2, … in
-        the order points, paths, areas; joined lines are one feature.
+        the order points, paths, areas; joined lines are one.
     """
     placed = frame[has_place(frame.geometry)]
     classes, rows_codes = classified(name, placed)
     shapes, codes = thinned(placed.geometry), rows_codes
-    if vertices(shapes).sum() > cap:
+    if vertices(shapes).sum() > cap and shapes.crs is not None and shapes.crs.is_projected:
         shapes, codes = joined(placed.geometry, rows_codes)
     keep = within_cap(codes, vertices(shapes), len(classes), cap)
     total = np.bincount(rows_codes, minlength=len(classes))
@@ -295,13 +296,19 @@ def thinned(shapes: gpd.GeoSeries) -> gpd.GeoSeries:
 
 
 def joined(shapes: gpd.GeoSeries, codes: NDArray[np.int64]) -> tuple[gpd.GeoSeries, NDArray[np.int64]]:
-    """Lines of a class joined where two ends meet, then thinned; points and areas as they are. Surveys cut a street at every corner."""
+    """Fewer vertices for the same picture: lines of a class joined where two ends meet, small areas as points in their middle.
+
+    Surveys cut a street at every corner, and a building is a dot at the scale of a city. CRS in metres.
+    """
     made = shapes.to_numpy()
-    lines_ = shapely.get_dimensions(made) == 1
-    merged: list[NDArray[np.object_]] = [thinned(shapes[~lines_]).to_numpy()]
-    found = [codes[~lines_]]
-    for code in np.unique(codes[lines_]):
-        parts = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(shapely.get_parts(made[lines_ & (codes == code)]))))
+    kind = shapely.get_dimensions(made)
+    made = np.where((kind == 2) & (shapely.area(made) < DOT_AREA_M2), shapely.centroid(made), made)
+    merged: list[NDArray[np.object_]] = [thinned(gpd.GeoSeries(made[kind != 1], crs=shapes.crs)).to_numpy()]
+    found = [codes[kind != 1]]
+    for code in np.unique(codes[kind == 1]):
+        parts = shapely.get_parts(
+            shapely.line_merge(shapely.multilinestrings(shapely.get_parts(made[(kind == 1) & (codes == code)])))
+        )
         merged.append(thinned(gpd.GeoSeries(parts, crs=shapes.crs)).to_numpy())
         found.append(np.full(len(parts), code, dtype=np.int64))
     return gpd.GeoSeries(np.concatenate(merged), crs=shapes.crs), np.concatenate(found)

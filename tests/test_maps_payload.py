@@ -377,6 +377,21 @@ def test_above_the_cap_less_important_classes_go_and_it_is_said(run: Run) -> Non
     assert 0 < sampled["shown"] < sampled["total"]
 
 
+def test_above_the_cap_buildings_become_dots_and_streets_are_joined() -> None:
+    west, south = 290_000.0, 3_844_000.0
+    buildings = gpd.GeoDataFrame(
+        geometry=[shapely.box(west + 20 * i, south, west + 20 * i + 9, south + 12) for i in range(100)], crs=CRS
+    )
+    made = layer_payload("buildings", buildings, cap=150)
+    assert (made["shown"], made["total"], made["message"]) == (100, 100, None)
+    assert len(made["points"]["codes"]) == 100
+    street = [shapely.LineString([(west + 10 * i, south), (west + 10 * i + 10, south)]) for i in range(100)]
+    made = layer_payload("roads", gpd.GeoDataFrame({"road_class": "primary"}, geometry=street, index=range(100), crs=CRS), cap=150)
+    assert (made["shown"], made["total"]) == (100, 100)
+    (line,) = made["paths"]["lines"]
+    assert len(line[0]) == 4, "a hundred pieces of one straight street are one line of two points"
+
+
 def test_rows_left_out_have_their_reasons_and_those_without_place_are_counted(run: Run) -> None:
     made = layer_payload("left_out", run.left_out)
     assert (made["total"], made["shown"], made["without_place"]) == (14, 12, 2)

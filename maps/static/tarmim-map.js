@@ -466,7 +466,7 @@
       $("panel-body").replaceChildren(...(state.about ? about() : why(state.selected)));
       panel.scrollTop = 0;
     }
-    if (was !== open) map.invalidateSize({ pan: true, animate: false });
+    if (was !== open) resized();
   }
 
   function closePanel() {
@@ -665,9 +665,10 @@
   }
 
   const Context = L.Renderer.extend({
-    initialize(payload) {
+    initialize(payload, level) {
       L.Renderer.prototype.initialize.call(this, { padding: 0.3, pane: "context" });
       const placed = (flat) => world(flat, payload.origin);
+      this._level = level;
       this._classes = payload.classes;
       this._dots = { codes: payload.points.codes, xy: placed(payload.points.xy) };
       this._lines = { codes: payload.paths.codes, parts: payload.paths.lines.map((lines) => lines.map(placed)) };
@@ -676,6 +677,7 @@
     _initContainer() {
       this._container = document.createElement("canvas");
       this._container.setAttribute("aria-hidden", "true");
+      this._container.style.zIndex = this._level;
       this._context = this._container.getContext("2d");
     },
     _destroyContainer() {
@@ -845,9 +847,9 @@
     }
     if (!drawn.has(layer.name)) {
       status().textContent = t("loading");
+      let payload = null;
       try {
-        const payload = await layerData(layer);
-        if (!drawn.has(layer.name)) drawn.set(layer.name, { payload, canvas: new Context(payload) });
+        payload = await layerData(layer);
       } catch (error) {
         state.layers.delete(layer.name);
         $("layer-" + layer.name).checked = false;
@@ -855,6 +857,7 @@
         restyle();
         return;
       }
+      if (!drawn.has(layer.name)) drawn.set(layer.name, { payload, canvas: new Context(payload, config.order.indexOf(layer.name) + 1) });
       if (!wanted()) return;
     }
     const { payload, canvas } = drawn.get(layer.name);
@@ -918,9 +921,20 @@
     quiet = false;
   }
 
+  let fitted = "";
+  const viewNow = () => [map.getZoom(), map.getCenter().lat.toFixed(4), map.getCenter().lng.toFixed(4)].join();
+
   function wholeCity() {
     const [west, south, east, north] = city.bounds;
     if (city.bounds.length === 4) map.fitBounds([[south, west], [north, east]], { animate: false, padding: [12, 12] });
+    fitted = viewNow();
+  }
+
+  /* Another size of the box: whoever looks at the whole city goes on seeing all of it. */
+  function resized() {
+    const whole = viewNow() === fitted;
+    map.invalidateSize({ pan: true, animate: false });
+    if (whole) wholeCity();
   }
 
   // ------------------------------------------------------------------------------------------------------------------- language
@@ -986,7 +1000,7 @@
       save(false);
     });
     window.addEventListener("popstate", restore);
-    new ResizeObserver(() => map.invalidateSize({ pan: true, animate: false })).observe($("map-box"));
+    new ResizeObserver(resized).observe($("map-box"));
   }
 
   function index() {
