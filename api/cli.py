@@ -339,11 +339,14 @@ def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tupl
 
 def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
     import uvicorn
+
     from api.app import create_app
     from api.settings import Settings
+    from api.state import load
 
     with _faults(lang):
-        app = create_app(Settings(study=study, host=host, port=port, lang=lang))
-        shown = f"[{host}]" if ":" in host else host
-        typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
-        uvicorn.run(app, host=host, port=port, log_level="warning")
+        chosen = Settings(study=study, host=host, port=port, lang=lang)
+        app = create_app(chosen, load(chosen))
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
+    uvicorn.run(app, host=host, port=port, log_level="warning")

@@ -85,16 +85,18 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 def geojson_bytes(table: gpd.GeoDataFrame) -> bytes:
     """RFC 7946: WGS 84, seven decimals (a centimetre), properties as in the table, unknown as null."""
-    placed = table.to_crs("EPSG:4326")
+    return orjson.dumps({"type": "FeatureCollection", "features": features(table.to_crs("EPSG:4326"))})
+
+
+def features(placed: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """GeoJSON features of a table in WGS 84, ready for orjson; a row without a code has no `id`."""
     shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-DEGREES, mode="pointwise")
     wound = shapely.orient_polygons(shapes)
     fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(wound)]
-    rows = records(placed)
-    features = [
-        {"type": "Feature", "id": row.get("id"), "properties": row, "geometry": shape}
-        for row, shape in zip(rows, fragments, strict=True)
+    return [
+        {"type": "Feature", **({} if row.get("id") is None else {"id": row["id"]}), "properties": row, "geometry": shape}
+        for row, shape in zip(records(placed), fragments, strict=True)
     ]
-    return orjson.dumps({"type": "FeatureCollection", "features": features})
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,18 +2,21 @@
 
 Debris is not surveyed; it is inferred: the stretch of road within reach of a destroyed or severely damaged structure. The reach is
 an assumption with a low, a best and a high value (scheme, `debris_reach_m`); all three are carried along. Known bias: high
-buildings throw rubble further than low ones, and a street that was cleared since still counts.
+buildings throw rubble further than low ones, and a street that was cleared since still counts. A surveyed point that lies in a
+footprint of the inventory stands for that footprint.
 """
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from geo import registers
 from geo.damage import DEBRIS, by_state, known_counts, share_of
 from geo.harmonise import City, Layer
-from geo.overlay import Floats, Pieces, cut, within_reach
+from geo.overlay import Floats, Pieces, Shapes, cut, within_reach
 from geo.scheme import Scheme
 
 GROUPS = tuple(dict.fromkeys(row["group"] for row in registers.register("road_classes").values()))
@@ -70,7 +73,7 @@ def _debris(city: City, scheme: Scheme, survey: Layer, pieces: Pieces, groups: G
     surveyed = share_of(survey, city)
     unseen = length_m.isna() | known_counts(by_state(survey.frame, zones), surveyed)["none"].isna()
     seen_m = _seen_length(survey, pieces, zones, length_m)
-    structures = survey.frame.geometry.to_numpy()[survey.frame["state"].isin(DEBRIS)]
+    structures = footprints(survey.frame.geometry.to_numpy()[survey.frame["state"].isin(DEBRIS)], city.frame("buildings"))
     columns: dict[str, pd.Series[float]] = {}
     for end, reach in zip(ENDS, scheme.options.debris_reach_m, strict=True):
         covered = lengths(zones, pieces, within_reach(pieces.shape, structures, reach), groups).mask(unseen)
@@ -88,6 +91,21 @@ def _debris(city: City, scheme: Scheme, survey: Layer, pieces: Pieces, groups: G
     for name in ("road_debris_m", "road_debris_share"):
         columns |= {f"{name}_coverage": surveyed, f"{name}_note": pd.Series(note, index=zones)}
     return pd.DataFrame(columns)
+
+
+def footprints(structures: Shapes, buildings: gpd.GeoDataFrame | None) -> Shapes:
+    """Structures with the footprint of the building each surveyed point lies in; rubble falls from walls, not from the middle.
+
+    A point in no known footprint stays a point, and its reach is measured from there.
+    """
+    if buildings is None:
+        return structures
+    shapes = buildings.geometry.to_numpy()
+    shapes = shapes[shapely.get_dimensions(shapes) == 2]
+    point, building = shapely.STRtree(shapes).query(structures, predicate="intersects")
+    grown = structures.copy()
+    grown[point] = shapes[building]
+    return grown
 
 
 def _seen_length(survey: Layer, pieces: Pieces, zones: pd.Index[str], length_m: pd.Series[float]) -> pd.Series[float]:

@@ -7,7 +7,7 @@ scaling does: METHODS, rank reversal). Weights are normalised to sum to 1 when t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,9 @@ class Factors(Model):
     high: dict[str, float]
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Criterion(Model):
     """One criterion: a measure, which way it counts, its goalposts (in the measure's unit) with the reason, its weight."""
 
@@ -34,7 +37,7 @@ class Criterion(Model):
     axis: str
     weight: float = Field(ge=0, allow_inf_nan=False)
     direction: Literal["more", "less"]
-    goalposts: tuple[float, float]
+    goalposts: tuple[Finite, Finite]
     reason: BothLanguages
 
 

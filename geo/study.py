@@ -116,10 +116,12 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
         "string_type": message("A text is expected."),
         "float_parsing": message("A number is expected."),
         "float_type": message("A number is expected."),
+        "finite_number": message("A number is expected."),
         "greater_than": message("A larger number is expected."),
         "greater_than_equal": message("A number that is not below the limit is expected."),
         "less_than_equal": message("A number that is not above the limit is expected."),
         "date_from_datetime_parsing": message("A date such as 2026-03-29 is expected."),
+        "too_short": message("At least one is expected."),
         "dict_type": message("A table of entries is expected."),
         "unknown_crs": message("A known CRS is expected, such as EPSG:32637."),
         "not_metric": message("A known CRS in metres is expected, such as EPSG:32637."),
@@ -129,7 +131,9 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
 
 
 def findings_of(error: ValidationError, where: str) -> tuple[Finding, ...]:
-    """Every fault of a configuration file, in our words."""
+    """Every fault of a configuration file, in our words; a list is not blamed for what is wrong inside it."""
+    faults = error.errors(include_url=False)
+    inside = {fault["loc"][:depth] for fault in faults for depth in range(1, len(fault["loc"]))}
     return tuple(
         finding(
             "configuration",
@@ -139,7 +143,8 @@ def findings_of(error: ValidationError, where: str) -> tuple[Finding, ...]:
             expected=EXPECTED.get(fault["type"], message("A value of another kind is expected.")),
             remedy=message("Mend the file and run `tarmim check` again."),
         )
-        for fault in error.errors(include_url=False)
+        for fault in faults
+        if fault["loc"] not in inside
     )
 
 

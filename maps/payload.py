@@ -356,7 +356,8 @@ def classified(name: str, frame: gpd.GeoDataFrame) -> tuple[list[Json], NDArray[
 def styled(rule: Json) -> Json:
     """A class as the script reads it."""
     style = {key: value for key, value in rule.items() if key not in ("where", "label")}
-    return {"label": {lang: gettext(rule["label"], lang) for lang in LANGS}, **style}
+    label = rule["label"]
+    return {"label": {lang: gettext(label, lang) for lang in LANGS}, **style}
 
 
 def facts(name: str, frame: gpd.GeoDataFrame) -> dict[str, pd.Series[Any]]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,10 @@ import shapely
 from hypothesis import settings
 from shapely.affinity import translate
 
+from geo.errors import Finding, TarmimError, errors_in
 from geo.harmonise import City
-from geo.pipeline import assess, open_study, read_city
+from geo.pipeline import assess, check, open_study, read_city
+from geo.population import people
 from geo.run import Run
 
 CRS = "EPSG:32637"
@@ -199,7 +203,9 @@ def write_table(table: pd.DataFrame | str | bytes, path: Path) -> None:
     elif path.suffix == ".xlsx":
         table.to_excel(path, index=False, engine="openpyxl")
     else:
-        table.to_file(path, engine="pyogrio")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # a fault that tests plant
+            table.to_file(path, engine="pyogrio")
 
 
 @pytest.fixture
@@ -233,6 +239,24 @@ def run(town: Town) -> Callable[..., Run]:
 def measured(run: Callable[..., Run]) -> Callable[..., pd.DataFrame]:
     """The town's measures by neighbourhood."""
     return lambda **changes: run(**changes).priorities.set_index("id").sort_index()
+
+
+@pytest.fixture
+def refused(town: Town) -> Callable[..., tuple[Finding, ...]]:
+    """The faults for which the changed town is refused: said in both languages, and by `check` as by the run."""
+
+    def faults(**changes: Any) -> tuple[Finding, ...]:
+        folder = town(**changes)
+        with pytest.raises(TarmimError) as raised:
+            people(read_city(open_study(folder)[0]))
+        for fault in raised.value.findings:
+            assert fault.severity == "error"
+            assert re.search("[\u0621-\u064a]", fault.render("ar")), fault.render("ar")
+            assert fault.render("en").isprintable()
+        assert [one.record() for one in errors_in(check(folder))] == [one.record() for one in raised.value.findings]
+        return raised.value.findings
+
+    return faults
 
 
 @pytest.fixture(scope="session")

@@ -168,17 +168,17 @@ def test_unit_that_holds_no_neighbourhood_is_left_out_with_its_people(city):
     assert found.left_out[["row", "reason", "value"]].to_numpy().tolist() == [[2, "outside", "99.0"]]
 
 
-def raster(path: Path, cells: np.ndarray, size: float, *, nodata: float | None = -1.0) -> None:
-    """A grid that begins at the town's north-west corner."""
+def raster(path: Path, cells: np.ndarray, size: float, *, nodata: float | None = -1.0, east: float = EAST) -> None:
+    """A grid that begins at the town's north-west corner, or on another meridian."""
     profile = {"driver": "GTiff", "height": cells.shape[0], "width": cells.shape[1], "count": 1, "dtype": "float64", "crs": CRS}
-    with rasterio.open(path, "w", **profile, nodata=nodata, transform=Affine(size, 0, EAST, 0, -size, NORTH + 2000)) as grid:
+    with rasterio.open(path, "w", **profile, nodata=nodata, transform=Affine(size, 0, east, 0, -size, NORTH + 2000)) as grid:
         grid.write(cells, 1)
 
 
-def from_cells(folder: Path, cells: list[list[float]], size: float, kind: str, *, nodata: float | None = -1.0):
+def from_cells(folder: Path, cells: list[list[float]], size: float, kind: str, **how):
     entry = {"path": "people.tif", "raster": kind}
     write_town(folder, entries={"population": entry}, population=b"")
-    raster(folder / "people.tif", np.array(cells, dtype=float), size, nodata=nodata)
+    raster(folder / "people.tif", np.array(cells, dtype=float), size, **how)
     return people(read_city(open_study(folder)[0]))
 
 
@@ -218,7 +218,7 @@ def test_raster_with_undeclared_nodata_or_elsewhere_is_refused(tmp_path):
         from_cells(tmp_path / "negative", [[1, -9999], [3, 0]], 1000, "count", nodata=None)
     assert codes(raised.value.findings) == ["raster-negative"]
     with pytest.raises(LayerError) as raised:
-        from_cells(tmp_path / "elsewhere", [[1]], 1e-9, "count")
+        from_cells(tmp_path / "elsewhere", [[1]], 1000, "count", east=EAST + 5000)
     assert codes(raised.value.findings) == ["raster-far"]
 
 

@@ -1,0 +1,127 @@
+"""Errors as problem details (RFC 9457), in both languages, without traces or paths; one table from error to status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.negotiation import language
+from geo.errors import ExportError, Finding, LayerError, SchemeError, StudyError, TarmimError, UnknownNameError, finding
+from geo.messages import LANGS, Message, message
+
+log = logging.getLogger("tarmim.api")
+
+
+class NotFoundError(TarmimError):
+    """What the address names is not there."""
+
+
+class RequestError(TarmimError):
+    """A parameter that can't be used."""
+
+
+class SettingsError(TarmimError):
+    """A setting that the service refuses to start with."""
+
+
+STATUS: dict[type[TarmimError], int] = {
+    NotFoundError: 404,
+    UnknownNameError: 404,
+    RequestError: 422,
+    SchemeError: 422,
+    StudyError: 422,
+    LayerError: 422,
+    ExportError: 507,
+    TarmimError: 422,
+}
+TITLES: dict[int, Message] = {
+    400: message("The request can't be understood"),
+    404: message("There is nothing at this address"),
+    405: message("This address does not take that method"),
+    406: message("None of the formats asked for is offered"),
+    422: message("The request holds something that can't be used"),
+    500: message("The service failed; the fault is recorded"),
+    507: message("The disk is full or can't be written"),
+}
+
+
+def status_of(error: TarmimError) -> int:
+    """The status of an error: that of its class, or of the nearest class above it.
+
+    >>> status_of(UnknownNameError()), status_of(LayerError())
+    (404, 422)
+    """
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(request: Request, status: int, findings: Sequence[Finding] = (), headers: dict[str, str] | None = None) -> Response:
+    """Problem details: `title` and `detail` in the reader's language, `title_ar`, `detail_en` and so on in both, `findings`."""
+    lang = language(request)
+    titles = TITLES.get(status, TITLES[400]).both()
+    details = {code: " ".join(one.render(code) for one in findings) for code in LANGS}
+    body = {
+        "type": "about:blank",
+        "status": status,
+        "title": titles[lang],
+        "detail": details[lang],
+        **{f"title_{code}": titles[code] for code in LANGS},
+        **{f"detail_{code}": details[code] for code in LANGS},
+        "findings": [one.record() for one in findings],
+    }
+    sent = {"Content-Language": lang, "Vary": "Accept-Language", "Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(body), status_code=status, media_type="application/problem+json", headers=sent)
+
+
+def unknown(where: str, name: str, known: Sequence[str]) -> Finding:
+    """A name that is not among the known ones, which are listed."""
+    return finding(
+        "unknown-name",
+        "error",
+        where,
+        message("'{name}' is not known.", name=name[:100]),
+        expected=message("Known: {known}.", known=list(known)),
+        remedy=message("Use one of the known names."),
+    )
+
+
+def _fault(one: dict[str, object]) -> Finding:
+    """One fault of FastAPI's validation in our words."""
+    place = one.get("loc", ())
+    names = [str(part) for part in place] if isinstance(place, (list, tuple)) else []
+    limits = one.get("ctx")
+    expected = [f"{name} {value}" for name, value in limits.items()] if isinstance(limits, dict) else [str(one.get("type", ""))]
+    return finding(
+        "parameter",
+        "error",
+        names[-1] if names else "request",
+        message("'{value}' can't be used.", value=str(one.get("input", ""))[:100]),
+        expected=message("Expected: {expected}.", expected=expected),
+        remedy=message("See /openapi.json for what each parameter takes."),
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of an app into problem details."""
+
+    @app.exception_handler(TarmimError)
+    async def tarmim_error(request: Request, error: TarmimError) -> Response:
+        return problem(request, status_of(error), error.findings)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem(request, 422, [_fault(one) for one in error.errors()])
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return problem(request, error.status_code, headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def any_error(request: Request, error: Exception) -> Response:
+        log.error("unexpected fault at %s", request.url.path, exc_info=error)
+        return problem(request, 500)

@@ -1,0 +1,173 @@
+"""The shapes of the answers, for OpenAPI and its readers. NaN is null and means unknown, never zero."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Both(BaseModel):
+    """A text in Arabic and English."""
+
+    ar: str
+    en: str
+
+
+class Health(BaseModel):
+    """The service is up and holds this run."""
+
+    status: Literal["ok"]
+    study: str
+    run: str
+
+
+class LayerSummary(BaseModel):
+    """A layer that can be asked for as features."""
+
+    layer: str = Field(examples=["roads"])
+    label: Both
+    features: int = Field(description="Rows that can be asked for", examples=[5987])
+    geometry: list[str] = Field(examples=[["LineString"]])
+    bbox: list[float] | None = Field(
+        description="West, south, east, north in degrees, WGS 84", examples=[[36.68, 34.7, 36.75, 34.76]]
+    )
+    date: str = Field(examples=["2026-01-01"])
+    licence: str
+    source: Both
+    rows_read: int | None
+    rows_used: int | None
+    rows_left_out: int | None
+    href: str = Field(examples=["/layers/roads"])
+
+
+class Layers(BaseModel):
+    """The layers of the study."""
+
+    study: str
+    run: str
+    crs: str = Field(description="Working CRS of the study; answers are in WGS 84", examples=["EPSG:32637"])
+    layers: list[LayerSummary]
+
+
+class Link(BaseModel):
+    """A link to another page of the answer."""
+
+    rel: Literal["self", "next"]
+    href: str
+    type: str
+
+
+class Feature(BaseModel):
+    """A GeoJSON feature (RFC 7946)."""
+
+    type: Literal["Feature"]
+    id: str | int | None = None
+    properties: dict[str, Any]
+    geometry: dict[str, Any] | None
+
+
+class Features(BaseModel):
+    """A page of features, WGS 84."""
+
+    type: Literal["FeatureCollection"]
+    numberMatched: int = Field(description="Features that match, on all pages")  # noqa: N815  # OGC API - Features
+    numberReturned: int  # noqa: N815  # OGC API - Features
+    links: list[Link]
+    features: list[Feature]
+
+
+class Priority(BaseModel):
+    """One neighbourhood of the list; every measure of the run follows under its own name, with its unit in /runs/current."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rank: int | None = Field(description="1 is first; null where a survey is needed before it can be ranked")
+    tied: bool
+    status: Literal["ranked", "not_assessable"]
+    id: str
+    name_ar: str | None
+    name_en: str | None
+    district: str | None
+    score: float | None = Field(description="0 to 100", ge=0, le=100)
+    score_low: float | None
+    score_high: float | None
+    coverage: float = Field(description="Share of the weights that is known, 0 to 1", ge=0, le=1)
+
+
+class Priorities(BaseModel):
+    """The ranked list."""
+
+    run: str
+    study: str
+    scheme: str
+    sector: str | None
+    total: int = Field(description="Neighbourhoods of the run")
+    count: int = Field(description="Neighbourhoods in this answer")
+    cut_in_tie: bool = Field(description="More than `top` are listed because the last rank is shared")
+    items: list[Priority]
+
+
+class CriterionPart(BaseModel):
+    """What one criterion gives to the score of a neighbourhood."""
+
+    measure: str
+    label: Both
+    unit: Both
+    value: float | None
+    low: float | None
+    high: float | None
+    coverage: float | None
+    note: Both | None = Field(description="Why there is no value")
+    weight: float
+    goalposts: list[float]
+    direction: Literal["more", "less"]
+    reason: Both
+    contribution: float | None = Field(description="Points; the contributions sum to the score")
+
+
+class Explained(BaseModel):
+    """One neighbourhood with the explanation of its rank."""
+
+    run: str
+    study: str
+    place: Priority
+    ranked: int = Field(description="Neighbourhoods that have a rank")
+    why: Both
+    criteria: list[CriterionPart]
+    axes: dict[str, float | None] = Field(description="Sub-score by axis, 0 to 100")
+    sectors: dict[str, float | None] = Field(description="Sub-score by sector, 0 to 100")
+
+
+class LeftOutGroup(BaseModel):
+    """Rows of one layer left out for one reason."""
+
+    layer: str
+    reason: str
+    label: Both
+    rows: int
+
+
+class LeftOut(BaseModel):
+    """Every row that did not count, with its reason."""
+
+    run: str
+    groups: list[LeftOutGroup]
+    numberMatched: int  # noqa: N815  # as in /layers
+    numberReturned: int  # noqa: N815
+    links: list[Link]
+    items: list[dict[str, Any]]
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457) in both languages."""
+
+    type: str
+    status: int
+    title: str
+    detail: str
+    title_ar: str
+    title_en: str
+    detail_ar: str
+    detail_en: str
+    findings: list[dict[str, Any]]

@@ -1,0 +1,310 @@
+"""The ranked list: whole, cut for a directorate, its head, in every format; one neighbourhood with its explanation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import geopandas as gpd
+import orjson
+import pandas as pd
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
+from fastapi.responses import Response
+
+from api import models
+from api.errors import NotFoundError, RequestError, problem, unknown
+from api.negotiation import accepted, answer, language
+from api.state import Held, HeldStudy
+from geo import export
+from geo.damage import NOTES
+from geo.errors import finding
+from geo.messages import LANGS, Lang, message
+from geo.run import for_sector, measure_record
+
+router = APIRouter(tags=["lists"])
+
+Format = Literal["json", "csv", "xlsx", "geojson", "gpkg", "parquet", "html"]
+MEDIA: dict[str, str] = {
+    "json": "application/json",
+    "html": "text/html",
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "geojson": "application/geo+json",
+    "gpkg": "application/geopackage+sqlite3",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"content": {"application/problem+json": {"schema": models.Problem.model_json_schema()}}, "description": text}
+    for status, text in ((404, "Nothing of that name"), (406, "No such format"), (422, "A parameter that can't be used"))
+}
+
+
+def scored_sectors(held: Held) -> list[str]:
+    """Sectors that the scheme of the run scores."""
+    return [name.removeprefix("sector_") for name in held.run.priorities.columns if name.startswith("sector_")]
+
+
+def cut(held: Held, sector: str | None, top: int | None) -> tuple[gpd.GeoDataFrame, bool]:
+    """The list of a sector and its head; ranks that tie at the end are all in, and it says so.
+
+    Raises
+    ------
+    NotFoundError
+        The scheme has no criterion of that sector; the message names those that have.
+    """
+    run = held.run
+    if sector is not None and sector not in scored_sectors(held):
+        raise NotFoundError(unknown("sector", sector, scored_sectors(held)))
+    table = run.priorities if sector is None else for_sector(run, sector)
+    if top is None:
+        return table, False
+    head = table[(table["rank"] <= top).fillna(value=False)]
+    return head, len(head) > top
+
+
+def _json(held: Held, table: gpd.GeoDataFrame, sector: str | None, more: bool) -> bytes:
+    run = held.run
+    body = {
+        "run": run.id,
+        "study": run.info["study"]["id"],
+        "scheme": run.info["scheme"]["id"],
+        "sector": sector,
+        "total": len(run.priorities),
+        "count": len(table),
+        "cut_in_tie": more,
+        "items": export.records(table),
+    }
+    return orjson.dumps(body)
+
+
+def _gpkg(held: Held, table: gpd.GeoDataFrame) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "priorities.gpkg"
+        export.write_gpkg(held.run, path, table)
+        return path.read_bytes()
+
+
+def _xlsx(held: Held, table: gpd.GeoDataFrame, lang: Lang) -> bytes:
+    out = BytesIO()
+    export.write_xlsx(held.run, out, table, first=lang)
+    return out.getvalue()
+
+
+def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | None, lang: Lang) -> bytes:
+    from maps.page import list_page
+
+    here = request.url_for("priorities").path
+    page_url, of_sector = f"{here}?format=html", f"&sector={sector}" if sector else ""
+    page = list_page(
+        replace(held.run, priorities=table) if sector is None else held.run,
+        lang=lang,
+        sector=sector,
+        assets_url=request.url_for("assets", path="").path,
+        map_url=f"{request.url_for('map_page').path}?lang={lang}",
+        downloads={name.upper(): f"{here}?format={name}&lang={lang}{of_sector}" for name in ("xlsx", "csv", "geojson", "gpkg")},
+        language_urls={code: f"{page_url}&lang={code}{of_sector}" for code in LANGS},
+        sector_urls={
+            name: f"{here}?format=html&lang={lang}{f'&sector={name}' if name else ''}" for name in ("", *scored_sectors(held))
+        },
+    )
+    return page.encode()
+
+
+@router.get(
+    "/priorities",
+    name="priorities",
+    response_model=models.Priorities,
+    responses={
+        200: {"content": {media: {} for media in MEDIA.values()}},
+        404: {"model": models.Problem},
+        422: {"model": models.Problem},
+    },
+)
+def priorities(
+    request: Request,
+    held: HeldStudy,
+    format: Annotated[Format | None, Query(description="Goes before the Accept header")] = None,
+    top: Annotated[int | None, Query(ge=1, le=1_000_000, description="Ranks to list; a tie at the end is listed whole")] = None,
+    sector: Annotated[str | None, Query(max_length=40, description="List of a directorate", examples=["water"])] = None,
+    lang: Annotated[Lang | None, Query(description="Language; goes before Accept-Language")] = None,
+) -> Response:
+    """Give the ranked list, whole or cut for a directorate, in the format asked for."""
+    chosen = format or accepted(request, MEDIA, "json")
+    if chosen is None:
+        return problem(request, 406, [unknown("Accept", request.headers.get("accept", ""), list(MEDIA.values()))])
+    spoken = language(request)
+    table, more = cut(held, sector, top)
+    makers: Mapping[str, Callable[[], bytes]] = {
+        "json": lambda: _json(held, table, sector, more),
+        "csv": lambda: export.csv_bytes(table),
+        "xlsx": lambda: _xlsx(held, table, spoken),
+        "geojson": lambda: export.geojson_bytes(table),
+        "gpkg": lambda: _gpkg(held, table),
+        "parquet": lambda: export.parquet_bytes(table),
+        "html": lambda: _html(request, held, table, sector, spoken),
+    }
+    headers = {"Content-Language": spoken}
+    if chosen not in ("json", "html"):
+        parts = (held.run.info["study"]["id"], *((sector,) if sector else ()), held.run.id)
+        headers["Content-Disposition"] = f'attachment; filename="priorities-{"-".join(parts)}.{chosen}"'
+    key = (chosen, sector, top, spoken, request.scope.get("root_path", ""))
+    return answer(
+        request,
+        lambda: held.made(key, makers[chosen]),
+        version=held.run.id,
+        media_type=MEDIA[chosen] + ("; charset=utf-8" if chosen in ("csv", "html") else ""),
+        parts=(chosen, spoken),
+        headers=headers,
+    )
+
+
+@router.get(
+    "/priorities/{id}",
+    name="priority",
+    response_model=models.Explained,
+    responses=PROBLEMS,
+)
+def priority(
+    request: Request,
+    held: HeldStudy,
+    id: Annotated[str, PathParameter(max_length=200, description="Code of the neighbourhood", examples=["DEMO-06"])],
+) -> Response:
+    """Give one neighbourhood: rank, score, what each criterion gave to it, and why, in both languages."""
+    table = held.run.priorities
+    found = table[table["id"] == id]
+    if found.empty:
+        raise NotFoundError(
+            finding(
+                "unknown-name",
+                "error",
+                "id",
+                message("There is no neighbourhood '{id}'.", id=id),
+                remedy=message("See /priorities for the codes."),
+            )
+        )
+    row = export.records(found)[0]
+    return answer(request, lambda: orjson.dumps(explained(held, row)), version=held.run.id, media_type="application/json")
+
+
+def explained(held: Held, row: dict[str, Any]) -> dict[str, Any]:
+    """The explanation of a row; contributions are those of the run and sum to its score."""
+    info = held.run.info
+    return {
+        "run": held.run.id,
+        "study": info["study"]["id"],
+        "place": row,
+        "ranked": int(held.run.priorities["rank"].notna().sum()),
+        "why": {"ar": row["why_ar"], "en": row["why_en"]},
+        "criteria": [_criterion(one, row) for one in info["scheme"]["criteria"]],
+        "axes": {name: row[f"axis_{name}"] for name in info["axes"] if f"axis_{name}" in row},
+        "sectors": {name: row[f"sector_{name}"] for name in info["sectors"] if f"sector_{name}" in row},
+    }
+
+
+def _criterion(one: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    name = one["measure"]
+    register = measure_record(name)
+    code = row.get(f"{name}_note") or ("" if name in row else "no-layer")
+    return {
+        "measure": name,
+        "label": register["label"],
+        "unit": register["unit"],
+        "value": row.get(name),
+        "low": row.get(f"{name}_low"),
+        "high": row.get(f"{name}_high"),
+        "coverage": row.get(f"{name}_coverage"),
+        "note": NOTES[code].both() if code in NOTES else None,
+        "weight": one["weight"],
+        "goalposts": list(one["goalposts"]),
+        "direction": one["direction"],
+        "reason": one["reason"],
+        "contribution": row.get(f"contribution_{name}"),
+    }
+
+
+@router.get("/left-out", name="left_out", response_model=models.LeftOut, responses=PROBLEMS)
+def left_out(
+    request: Request,
+    held: HeldStudy,
+    format: Annotated[Literal["json", "csv"], Query(description="`csv` gives all rows at once")] = "json",
+    limit: Annotated[int | None, Query(ge=1, description="Rows of a page")] = None,
+    offset: Annotated[int, Query(ge=0, le=10**9, description="Rows to pass over")] = 0,
+) -> Response:
+    """Give every row that did not count, with its reason, and the counts by layer and reason."""
+    run, lost = held.run, held.run.left_out
+    if format == "csv":
+        return answer(
+            request,
+            lambda: held.made(("left_out",), lambda: export.csv_bytes(lost)),
+            version=run.id,
+            media_type="text/csv; charset=utf-8",
+        )
+    size = page_size(request, limit)
+    page = lost.iloc[offset : offset + size]
+    body = {
+        "run": run.id,
+        "groups": _groups(lost),
+        "numberMatched": len(lost),
+        "numberReturned": len(page),
+        "links": links(request, offset + len(page), len(lost), size, "application/json"),
+        "items": export.records(page),
+    }
+    return answer(request, lambda: orjson.dumps(body), version=run.id, media_type="application/json")
+
+
+def _groups(lost: pd.DataFrame) -> list[dict[str, Any]]:
+    if lost.empty:
+        return []
+    counts = lost.groupby(["layer", "reason", "reason_ar", "reason_en"], sort=False).size().reset_index(name="rows")
+    return [
+        {
+            "layer": one["layer"],
+            "reason": one["reason"],
+            "label": {"ar": one["reason_ar"], "en": one["reason_en"]},
+            "rows": one["rows"],
+        }
+        for one in export.records(counts)
+    ]
+
+
+def page_size(request: Request, limit: int | None) -> int:
+    """Rows of a page.
+
+    Raises
+    ------
+    RequestError
+        More than the service gives at once.
+    """
+    settings = request.app.state.settings
+    if limit is not None and limit > settings.page_size_max:
+        raise RequestError(
+            finding(
+                "limit",
+                "error",
+                "limit",
+                message("{n} features at once are too many.", n=limit),
+                expected=message("At most {n}.", n=settings.page_size_max),
+                remedy=message("Follow the 'next' links instead."),
+            )
+        )
+    return int(limit or settings.page_size)
+
+
+def links(request: Request, position: int, total: int, size: int, media_type: str) -> list[dict[str, str]]:
+    """Links to this page and, where there is more, to the next one; seen from the host."""
+
+    def href(**values: object) -> str:
+        url = request.url.include_query_params(**values) if values else request.url
+        return url.path + (f"?{url.query}" if url.query else "")
+
+    found = [{"rel": "self", "href": href(), "type": media_type}]
+    if position < total:
+        found.append({"rel": "next", "href": href(offset=position, limit=size), "type": media_type})
+    return found

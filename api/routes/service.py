@@ -1,0 +1,25 @@
+"""The service about itself: health, and the run it shows."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api import models
+from api.negotiation import answer
+from api.state import HeldStudy
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz")
+def healthz(held: HeldStudy) -> models.Health:
+    """Say that the service is up, and which run it shows."""
+    return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+
+
+@router.get("/runs/current", name="run", response_model=dict)
+def run(request: Request, held: HeldStudy) -> Response:
+    """Give what went into the run: layers with hashes, scheme, versions, findings, measures with units."""
+    return answer(request, lambda: orjson.dumps(held.run.info), version=held.run.id, media_type="application/json")

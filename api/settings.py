@@ -1,0 +1,24 @@
+"""Settings of the service: one class, read once, passed in. Environment variables begin with `TARMIM_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from geo.messages import Lang
+
+
+class Settings(BaseSettings):
+    """What the service is told when it starts."""
+
+    model_config = SettingsConfigDict(env_prefix="TARMIM_", frozen=True, extra="ignore")
+
+    study: Path = Field(description="Folder of the study to serve")
+    scheme: str | None = Field(default=None, description="Scheme to rank with, instead of the study's own")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; only loopback until the service has roles")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    lang: Lang = Field(default="ar", description="Language of pages for a visitor who asks for neither Arabic nor English")
+    page_size: int = Field(default=100, ge=1, le=10_000, description="Features an answer holds where no `limit` is given")
+    page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")

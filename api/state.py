@@ -1,0 +1,98 @@
+"""What the service holds: one study, read and ranked when it starts, never changed after."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Annotated, Any
+
+import geopandas as gpd
+from fastapi import Depends, Request
+
+from api.errors import NotFoundError, unknown
+from api.settings import Settings
+from geo import pipeline
+from geo.harmonise import City
+from geo.run import Run
+
+KEPT = 32
+
+
+class Held:
+    """City and run in memory, with a small store of answers that take long to make.
+
+    It owns that store; everything else in it is read only.
+    """
+
+    def __init__(self, city: City, run: Run) -> None:
+        self.city = city
+        self.run = run
+        self._made: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        self._placed: dict[str, gpd.GeoDataFrame] = {}
+        self._lock = Lock()
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of everything that can be asked for as features."""
+        return [*self.city.layers, "priorities", "left_out"]
+
+    def frame(self, name: str) -> Any:
+        """A layer in the study's CRS.
+
+        Raises
+        ------
+        NotFoundError
+            With the known names.
+        """
+        if name == "priorities":
+            return self.run.priorities
+        if name == "left_out":
+            return self.run.left_out
+        if name not in self.city.layers:
+            raise NotFoundError(unknown("layers", name, self.layers))
+        return self.city.layers[name].frame
+
+    def placed(self, name: str) -> gpd.GeoDataFrame:
+        """A layer in WGS 84, a table without shapes with empty geometry; made once."""
+        frame = self.frame(name)
+        with self._lock:
+            if name not in self._placed:
+                shaped = frame if isinstance(frame, gpd.GeoDataFrame) else gpd.GeoDataFrame(frame, geometry=[None] * len(frame))
+                self._placed[name] = (shaped if shaped.crs else shaped.set_crs(self.city.study.crs)).to_crs("EPSG:4326")
+            return self._placed[name]
+
+    def made(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
+        """What `make` gives, kept for the next time; the least used of 32 goes first."""
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+                return self._made[key]
+        content = make()
+        with self._lock:
+            self._made[key] = content
+            while len(self._made) > KEPT:
+                self._made.popitem(last=False)
+        return content
+
+
+def load(settings: Settings) -> Held:
+    """Read and rank the study.
+
+    Raises
+    ------
+    TarmimError
+        With everything that is wrong with it.
+    """
+    study, scheme = pipeline.open_study(settings.study, settings.scheme)
+    city = pipeline.read_city(study)
+    return Held(city, pipeline.assess(city, scheme))
+
+
+def held(request: Request) -> Held:
+    """The study that the app holds."""
+    found: Held = request.app.state.held
+    return found
+
+
+HeldStudy = Annotated[Held, Depends(held)]
