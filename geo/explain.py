@@ -13,6 +13,7 @@ import pandas as pd
 
 from geo import registers
 from geo.damage import NOTES
+from geo.figures import figure
 from geo.messages import LANGS, Message, message, messages
 from geo.scheme import Scheme
 from geo.scoring import Scores
@@ -20,22 +21,15 @@ from geo.scoring import Scores
 NAMED = 3
 
 
-def number(value: float, decimals: int) -> str:
-    """A number as the tables show it.
-
-    >>> number(12345.678, 1)
-    '12,345.7'
-    """
-    return f"{value:,.{decimals}f}"
-
-
 def quantity(measure: str, value: float) -> Message:
-    """A value of a measure with its unit: shares as per cent."""
+    """A value of a measure with its unit: shares as per cent, and no unit where the label already says it."""
     row = registers.register("measures")[measure]
     if row["unit"] == "share":
-        return message("{value} %", value=number(value * 100, max(int(row["decimals"]) - 2, 0)))
-    unit = registers.both(registers.register("units")[row["unit"]], "name")
-    return message("{value} {unit}", value=number(value, int(row["decimals"])), unit=unit)
+        return message("{value}%", value=figure(value * 100, max(int(row["decimals"]) - 2, 0)))
+    shown = figure(value, int(row["decimals"]))
+    if row["unit"].casefold() in row["label_en"].casefold():
+        return message("{value}", value=shown)
+    return message("{value} {unit}", value=shown, unit=registers.both(registers.register("units")[row["unit"]], "name"))
 
 
 def label(measure: str) -> dict[str, str]:
@@ -77,9 +71,9 @@ def _ranked(
             "(between {low} and {high} when every uncertain or unknown value is put at its limits).",
             place=place,
             ranked=ranked,
-            score=number(score["score"], 1),
-            low=number(score["score_low"], 1),
-            high=number(score["score_high"], 1),
+            score=figure(score["score"], 1),
+            low=figure(score["score_low"], 1),
+            high=figure(score["score_high"], 1),
         )
     ]
     if sharing > 1:
@@ -100,9 +94,9 @@ def _ranked(
     if unknown:
         sentences.append(
             message(
-                "Unknown here: {unknown}; the score rests on {coverage} % of the weights.",
+                "Unknown here: {unknown}; the score rests on {coverage}% of the weights.",
                 unknown=[_unknown(name, values) for name in unknown],
-                coverage=number(score["coverage"] * 100, 0),
+                coverage=figure(score["coverage"] * 100, 0),
             )
         )
     return sentences
@@ -113,7 +107,7 @@ def _part(measure: str, value: float, points: float) -> Message:
         "{label} ({quantity}): {points} points",
         label=label(measure),
         quantity=quantity(measure, value),
-        points=number(points, 1),
+        points=figure(points, 1),
     )
 
 
@@ -127,8 +121,8 @@ def _unknown(measure: str, values: Mapping[str, Any]) -> Message:
 def _not_assessable(score: pd.Series[float], unknown: Sequence[str], values: Mapping[str, Any]) -> list[Message]:
     return [
         message(
-            "Not assessable: only {coverage} % of the weights are known. A survey is needed.",
-            coverage=number(score["coverage"] * 100, 0),
+            "Not assessable: only {coverage}% of the weights are known. A survey is needed.",
+            coverage=figure(score["coverage"] * 100, 0),
         ),
         message("Unknown here: {unknown}.", unknown=[_unknown(name, values) for name in unknown]),
     ]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from geo.explain import number, quantity
+from geo.explain import quantity
+from geo.figures import figure
 from geo.registers import register
 from geo.scheme import read_scheme
 
@@ -15,9 +16,9 @@ def test_sentence_of_the_first(plain_town):
     """33.4 points, bounds and the three largest contributions of A, as added up in test_scoring."""
     text = plain_town.at["A", "why_en"]
     assert text.startswith("Rank 1 of 3, with 33.4 of 100 points (between 26.4 and 42.")
-    assert "Share of water network damaged (50.0 %): 13.3 points, Damage index (27.0 %): 12.0 points" in text
+    assert "Share of water network damaged (50.0%): 13.3 points, Damage index (27.0%): 12.0 points" in text
     assert "Unknown here: Share of electricity network damaged (the study has no such layer)" in text
-    assert "rests on 90 % of the weights" in text
+    assert "rests on 90% of the weights" in text
 
 
 def test_points_named_are_the_contributions_of_the_run(town_run):
@@ -46,6 +47,6 @@ def test_unknown_criteria_are_all_named(town_run):
 
 
 def test_quantities():
-    assert number(12345.678, 1) == "12,345.7"
-    assert quantity("damage_index", 0.27).render("en") == "27.0 %"
-    assert quantity("people", 1500).render("en") == "1,500 people"
+    assert figure(12345.678, 1) == "12,345.7"
+    assert quantity("damage_index", 0.27).render("en") == "27.0%"
+    assert quantity("people", 1500).render("en") == "1,500"
