@@ -129,6 +129,8 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from geo.figures import figure, percent
+
     table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
     for text, side in (
         (gettext("Rank", lang), "right"),
@@ -143,9 +145,8 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
-        table.add_row(
-            place, row.id, str(name), f"{row.score:.1f}", f"{row.score_low:.1f}–{row.score_high:.1f}", f"{row.coverage:.0%}"
-        )
+        interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
+        table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     apart = len(run.priorities) - len(listed)
     typer.echo(

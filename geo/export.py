@@ -74,7 +74,8 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
     flat = pd.DataFrame(table.drop(columns="geometry", errors="ignore"))
     for column in flat.columns[[pd.api.types.is_string_dtype(kind) for kind in flat.dtypes]]:
         text = flat[column].astype("string").str.translate(NO_ISOLATES)
-        flat[column] = text.mask(text.str.startswith(FORMULA, na=False), "'" + text)
+        text = text.mask(text.str.startswith(FORMULA, na=False), "'" + text)
+        flat[column] = text.str.replace("\r\n?", "\n", regex=True)  # a lone CR ends the row for a reader, and is not quoted
     return flat
 
 

@@ -241,7 +241,7 @@ def from_raster(layer: Layer, city: City) -> People:
 
     path = Path(str(layer.raster))
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver="GTiff") as source:  # by name, lest GDAL follow a file that points to others
             crs, bounds, cell = source.crs, source.bounds, abs(source.transform.a * source.transform.e)
     except rasterio.errors.RasterioIOError as error:
         raise unreadable(layer.name, path, error) from error

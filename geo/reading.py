@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from geo.study import LayerSpec
 
 ROW = "row"
+FAULTS = (OSError, ValueError, RuntimeError, LookupError, CalamineError, shapely.errors.ShapelyError, zipfile.BadZipFile)
 TEXT_TABLES = (".csv", ".tsv", ".txt")
 ONE_LAYER = (".geojson", ".json", ".shp", ".fgb")
 SHEETS = (".xlsx", ".xls", ".ods")
-RASTERS = (".tif", ".tiff", ".vrt")
+RASTERS = (".tif", ".tiff")
+POINTERS = (b"<OGRVRTDataSource", b"<VRTDataset", b"<OGRWFSDataSource", b"gdal_streamed_alg")
 
 
 def sha256(path: Path) -> str:
@@ -62,11 +64,12 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
         elif kind in (".parquet", ".geoparquet"):
             frame = _parquet(path)
         else:
+            _refuse_pointer(path)
             _choose_one(path, spec, where)
             frame = gpd.read_file(path, layer=spec.sublayer, encoding=spec.encoding, engine="pyogrio", use_arrow=kind != ".shp")
     except LayerError:
         raise
-    except (OSError, ValueError, RuntimeError, LookupError, CalamineError, zipfile.BadZipFile) as error:
+    except FAULTS as error:
         raise unreadable(where, path, error) from error
     if frame.empty:
         remedy = message("Ask for the file again, or take the layer out of study.toml.")
@@ -138,6 +141,18 @@ def _not_shifted(table: pd.DataFrame) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):
         raise ValueError("rows have more cells than there are column names")
     return table
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Refuse a file that holds no data but points to other files or addresses.
+
+    GDAL tells formats by content, so that such a file is followed whatever its name. Not seen here: pointers inside an archive and
+    links inside GeoJSON; files from strangers are to be read in a process of their own.
+    """
+    with path.open("rb") as content:
+        head = content.read(65_536)
+    if any(mark in head for mark in POINTERS):
+        raise ValueError("it holds no data, it points to other files")
 
 
 def _choose_one(path: Path, spec: LayerSpec, where: str) -> None:

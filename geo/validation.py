@@ -97,7 +97,7 @@ def _selected(raw: pd.DataFrame, spec: LayerSpec, name: str) -> pd.DataFrame:
     return chosen
 
 
-def _missing(name: str, column: str, raw: pd.DataFrame) -> Finding:
+def _missing(name: str, column: str, raw: pd.DataFrame, *, ours: str = "") -> Finding:
     columns = [str(one) for one in raw.columns if one not in (ROW, "geometry")]
     near = get_close_matches(column, columns, n=3, cutoff=0.5)
     return finding(
@@ -106,9 +106,9 @@ def _missing(name: str, column: str, raw: pd.DataFrame) -> Finding:
         name,
         message("There is no column '{column}'.", column=column),
         expected=message("Columns of the file: {columns}.", columns=columns[:40]),
-        remedy=message('Perhaps {near}; say it in study.toml: columns = {{ {column} = "…" }}.', near=near, column=column)
+        remedy=message('Perhaps {near}; say it in study.toml: columns = {{ {column} = "…" }}.', near=near, column=ours or column)
         if near
-        else message('Say in study.toml which column it is: columns = {{ {column} = "…" }}.', column=column),
+        else message('Say in study.toml which column it is: columns = {{ {column} = "…" }}.', column=ours or column),
     )
 
 
@@ -127,15 +127,15 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
         if there is not None:
             kept[column] = there
         elif column in spec.columns:
-            faults.append(_missing(name, spec.columns[column], raw))
+            faults.append(_missing(name, spec.columns[column], raw, ours=column))
         elif row["required"] == "yes" and not (column == "state" and name in GRADED):
             faults.append(_missing(name, column, raw))
     graded = GRADED.get(name)
-    if graded and graded not in kept and "state" not in kept:
+    if graded and not {graded, "state"} & (set(kept) | set(spec.columns)):
         faults.append(_missing(name, graded, raw))
     for need in ("one name", "one key"):
         several = [row["column"] for row in rows if row["required"] == need]
-        if several and not any(one in kept for one in several):
+        if several and not any(one in kept or one in spec.columns for one in several):
             faults.append(_missing(name, several[0], raw))
     if any(row["column"] == "geometry" and row["required"] == "yes" for row in rows) and not isinstance(raw, gpd.GeoDataFrame):
         faults.append(

@@ -68,7 +68,9 @@ def test_every_format_holds_the_same_numbers(client, listed, column, tmp_path):
     (tmp_path / "list.gpkg").write_bytes(ask("gpkg").content)
     frames["gpkg"] = pyogrio.read_dataframe(tmp_path / "list.gpkg", layer="priorities")
     for name, frame in frames.items():
-        found = {key: None if pd.isna(value) else value for key, value in zip(frame["id"], frame[column].astype(object), strict=True)}
+        found = {
+            key: None if pd.isna(value) else value for key, value in zip(frame["id"], frame[column].astype(object), strict=True)
+        }
         assert found == expected, name
 
 
@@ -161,7 +163,14 @@ def test_left_out_says_why(client):
 
 
 def test_known_answers_are_not_sent_again(client):
-    for path in ("/priorities", "/priorities?format=xlsx", "/layers/roads", "/map/data.json", "/runs/current", "/priorities/DEMO-06"):
+    for path in (
+        "/priorities",
+        "/priorities?format=xlsx",
+        "/layers/roads",
+        "/map/data.json",
+        "/runs/current",
+        "/priorities/DEMO-06",
+    ):
         first = client.get(path)
         again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert again.status_code == 304, path
@@ -304,9 +313,21 @@ def test_sector_pages_link_to_their_own_downloads(client):
 
 def test_openapi_describes_every_route_with_examples(client):
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) >= {"/healthz", "/layers", "/layers/{layer}", "/priorities", "/priorities/{id}", "/map", "/left-out"}
+    assert set(described["paths"]) >= {
+        "/healthz",
+        "/layers",
+        "/layers/{layer}",
+        "/priorities",
+        "/priorities/{id}",
+        "/map",
+        "/left-out",
+    }
     examples = [
-        one for path in described["paths"].values() for way in path.values() for one in way.get("parameters", ()) if one["in"] == "path"
+        one
+        for path in described["paths"].values()
+        for way in path.values()
+        for one in way.get("parameters", ())
+        if one["in"] == "path"
     ]
     assert all(one["schema"].get("examples") for one in examples)
     assert orjson.dumps(described).count(b"cdn") == 0
@@ -318,7 +339,7 @@ def test_survey_text_is_text_in_every_answer(tmp_path):
 
     study = tmp_path / "demo"
     shutil.copytree(DEMO, study)
-    nasty = '<script>alert(1)</script>{{7*191919}}"\'`=1+1'
+    nasty = "<script>alert(1)</script>{{7*191919}}\"'`=1+1"
     cities = study / "neighbourhoods.geojson"
     cities.write_text(cities.read_text(encoding="utf-8").replace('"Al-Qusour"', orjson.dumps(nasty).decode()), encoding="utf-8")
     with TestClient(create_app(Settings(study=study)), base_url=BASE) as one:

@@ -33,7 +33,9 @@ def test_every_registered_measure_is_produced_and_every_column_registered(tmp_pa
 
 
 def test_column_that_nobody_registered_is_refused(town, monkeypatch):
-    monkeypatch.setitem(criteria.MEASURED, "stray", lambda city, scheme, people: pd.DataFrame({"stray": 1.0}, index=city.zones.index))
+    monkeypatch.setitem(
+        criteria.MEASURED, "stray", lambda city, scheme, people: pd.DataFrame({"stray": 1.0}, index=city.zones.index)
+    )
     study, scheme = open_study(town())
     with pytest.raises(KeyError, match="stray"):
         assess(read_city(study), scheme)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import geopandas as gpd
 import pandas as pd
+import pyproj
 import pytest
 import shapely
-from pyproj import CRS as System
 
 from geo.crs import apart_m, candidates, known, to_metric
 from geo.errors import CrsError
@@ -39,7 +39,7 @@ def test_other_systems_meet_in_the_same_place(crs):
 
 def test_unnamed_equal_definition_is_recognised():
     """OSMnx writes UTM 37N as an unnamed PROJ string."""
-    unnamed = System.from_proj4("+proj=utm +zone=37 +datum=WGS84 +units=m +no_defs +type=crs")
+    unnamed = pyproj.CRS.from_proj4("+proj=utm +zone=37 +datum=WGS84 +units=m +no_defs +type=crs")
     assert unnamed.name == "unknown"
     assert known(unnamed).to_epsg() == 32637
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from tests.conftest import A, B, C, D, layer, points
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.damage import STATES, by_state, equivalent_destroyed
 from geo.registers import names
 from geo.scheme import read_factors
+from tests.conftest import A, B, C, D, layer, points
 
 
 def test_structures_by_state_are_those_of_the_survey(plain_town):

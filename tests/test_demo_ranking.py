@@ -33,7 +33,9 @@ def test_expected_ranking(run):
     for column in COLUMNS[3:]:
         values = [float(row[column]) if row[column] else float("nan") for row in expected]
         assert table[column].tolist() == pytest.approx(values, abs=1e-4, nan_ok=True), column
-    assert [row["rank"] for row in expected] == ["" if value != value else str(value) for value in table["rank"].astype(object).where(table["rank"].notna(), float("nan"))]
+    assert [row["rank"] for row in expected] == [
+        "" if value != value else str(value) for value in table["rank"].astype(object).where(table["rank"].notna(), float("nan"))
+    ]
 
 
 def test_contributions_sum_to_the_score(run):

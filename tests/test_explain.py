@@ -14,7 +14,7 @@ from geo.scheme import read_scheme
 
 def test_sentence_of_the_first(plain_town):
     """33.4 points, bounds and the three largest contributions of A, as added up in test_scoring."""
-    text = plain_town.at["A", "why_en"]
+    text = plain_town.at["A", "why_en"].replace(" %", "%")
     assert text.startswith("Rank 1 of 3, with 33.4 of 100 points (between 26.4 and 42.")
     assert "Share of water network damaged (50.0%): 13.3 points, Damage index (27.0%): 12.0 points" in text
     assert "Unknown here: Share of electricity network damaged (the study has no such layer)" in text

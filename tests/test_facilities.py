@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.conftest import layer, points
 
 from geo.facilities import working
+from tests.conftest import layer, points
 
 
 def test_working_schools(plain_town):

@@ -25,7 +25,14 @@ def used(made, name):
 
 
 def test_rows_without_a_usable_place_are_left_out_one_by_one(run):
-    shapes = [*points((500, 500)), None, shapely.Point(), shapely.Point(np.nan, 1), shapely.Point(np.inf, 1), shapely.Point(1e300, 1)]
+    shapes = [
+        *points((500, 500)),
+        None,
+        shapely.Point(),
+        shapely.Point(np.nan, 1),
+        shapely.Point(np.inf, 1),
+        shapely.Point(1e300, 1),
+    ]
     made = run(damage=layer(shapes, grade=["severe"] * 6), entries={"damage": {"path": "damage.parquet"}})
     assert lost(made, "damage") == [[row, "geometry-missing"] for row in range(2, 7)]
     assert used(made, "damage") == 1
@@ -101,9 +108,7 @@ def test_line_that_touches_no_neighbourhood_is_outside(run):
 def test_overlap_of_neighbourhoods_is_said_and_counts_for_the_first(run):
     """B reaches 100 m into A: 0.1 km² belong to both, and what lies there to A."""
     wide = shapely.box(B.bounds[0] - 100, *B.bounds[1:])
-    made = run(
-        neighbourhoods=lambda zones: zones.set_geometry([A, wide, C, D]), damage=layer(points((950, 500)), grade=["severe"])
-    )
+    made = run(neighbourhoods=lambda zones: zones.set_geometry([A, wide, C, D]), damage=layer(points((950, 500)), grade=["severe"]))
     note = next(one for one in made.info["findings"] if one["code"] == "overlap")
     assert note["rows"] == ["A × B"]
     assert "100,000 m²" in note["found"]["en"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
+
 from tests.conftest import A, B, layer, lines, points
 
 

@@ -110,9 +110,14 @@ def test_within_reach_of_points_is_the_length_in_the_union_of_circles(rng, count
 def test_within_reach_of_footprints_and_points_together(rng, reach):
     corners = rng.uniform(0, 80, (4, 2))
     structures = np.concatenate(
-        [shapely.box(corners[:, 0], corners[:, 1], corners[:, 0] + 9, corners[:, 1] + 5), shapely.points(rng.uniform(0, 100, (4, 2)))]
+        [
+            shapely.box(corners[:, 0], corners[:, 1], corners[:, 0] + 9, corners[:, 1] + 5),
+            shapely.points(rng.uniform(0, 100, (4, 2))),
+        ]
     )
-    lines = np.array([shapely.LineString(rng.uniform(0, 100, (3, 2))), shapely.MultiLineString([[(0, 0), (50, 50)], [(60, 0), (0, 60)]])])
+    lines = np.array(
+        [shapely.LineString(rng.uniform(0, 100, (3, 2))), shapely.MultiLineString([[(0, 0), (50, 50)], [(60, 0), (0, 60)]])]
+    )
     oracle = shapely.length(shapely.intersection(lines, shapely.union_all(shapely.buffer(structures, reach, quad_segs=512))))
     found = within_reach(lines, structures, reach)
     assert found == pytest.approx(oracle, abs=16 * 0.003 * reach * 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,18 +53,16 @@ def test_neighbourhood_that_goes_changes_no_score_of_another(run, plain_town):
 
 @pytest.mark.parametrize("scheme", ["default", "rapid"])
 def test_more_damage_never_lowers_the_score(run, scheme):
-    """B, one structure after the other found damaged: its score climbs or stands, and nobody else's moves."""
-    study = {"scheme": scheme}
-    places = [(1500, 500), (1600, 600), (1300, 104), (1400, 104)]
+    """B, one structure after the other found damaged, and worse: its score climbs, and nobody else's moves."""
+    places = [(1500, 500), (1400, 104)]
     before = None
-    for count in range(1, 5):
-        for grade in ("moderate", "severe", "destroyed"):
-            grades = [*["destroyed"] * (count - 1), grade]
-            made = by_id(run(study=study, damage=layer(points((200, 500), *places[:count]), grade=["severe", *grades])))
-            if before is not None:
-                assert made.at["B", "score"] >= before.at["B", "score"] - 1e-9
-                assert made.at["A", "score"] == pytest.approx(before.at["A", "score"])
-            before = made
+    for grades in (["moderate"], ["severe"], ["destroyed"], ["destroyed", "moderate"], ["destroyed", "destroyed"]):
+        damage = layer(points((200, 500), *places[: len(grades)]), grade=["severe", *grades])
+        made = by_id(run(study={"scheme": scheme}, damage=damage, without=("complaints", "water")))
+        if before is not None:
+            assert made.at["B", "score"] > before.at["B", "score"]
+            assert made.at["A", "score"] == pytest.approx(before.at["A", "score"])
+        before = made
 
 
 def test_equal_neighbourhoods_tie(run):
@@ -177,7 +177,7 @@ def test_every_share_is_a_share(town_run):
 
 def test_neighbourhood_not_to_be_assessed_says_why(plain_town):
     text = plain_town.at["D", "why_en"]
-    assert text.startswith("Not assessable: only 18 % of the weights are known.")
+    assert re.match("Not assessable: only 18 ?% of the weights are known", text)
     assert "People in damaged homes (not surveyed)" in text
     assert np.isnan(plain_town.at["D", "score"])
 

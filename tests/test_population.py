@@ -203,6 +203,7 @@ def test_raster_cell_without_a_value_is_unknown(tmp_path):
     ("entry", "content", "code"),
     [
         ({"raster": "count"}, b"no raster", "unreadable"),
+        ({"raster": "count"}, b'<VRTDataset rasterXSize="1" rasterYSize="1"></VRTDataset>', "unreadable"),
         ({"raster": None}, b"", "raster-unit"),
     ],
 )

@@ -102,6 +102,19 @@ def test_corrupt_files_are_one_clear_fault(here, name, content):
     assert code(here(name, content)) in ("unreadable", "empty-file")
 
 
+VRT = """<OGRVRTDataSource><OGRVRTLayer name="secret"><SrcDataSource>{path}</SrcDataSource>
+<GeometryField encoding="PointFromColumns" x="lon" y="lat"/></OGRVRTLayer></OGRVRTDataSource>"""
+GDALG = '{{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline read {path} ! write /vsimem/x.gpkg"}}'
+
+
+@pytest.mark.parametrize("name", ["a.geojson", "a.json", "a.vrt", "a.gpkg", "a.kml"])
+@pytest.mark.parametrize("content", [VRT, GDALG])
+def test_file_that_points_to_another_is_not_followed(here, name, content):
+    """GDAL would open the other file, or a URL, whatever the first one is called."""
+    other = here("secret.csv", "lon,lat\n37.1,36.2\n")
+    assert code(here(name, content.format(path=other))) == "unreadable"
+
+
 def test_truncated_files_are_a_fault(here):
     table = layer(points(*((n, n) for n in range(500))), name=["x" * 40] * 500)
     for name in ("a.geojson", "a.gpkg", "a.parquet"):
@@ -112,7 +125,11 @@ def test_truncated_files_are_a_fault(here):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.geojson", '{"type": "FeatureCollection", "features": []}'), ("a.csv", "id,people\n"), ("a.xlsx", pd.DataFrame({"id": []}))],
+    [
+        ("a.geojson", '{"type": "FeatureCollection", "features": []}'),
+        ("a.csv", "id,people\n"),
+        ("a.xlsx", pd.DataFrame({"id": []})),
+    ],
 )
 def test_file_without_rows(here, name, content):
     assert code(here(name, content)) == "empty-file"

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from tests.conftest import A, at, layer, lines, points
 
 from geo.roads import group_of
+from tests.conftest import A, at, layer, lines, points
 
 
 def test_length_by_class(plain_town):
@@ -49,7 +49,9 @@ def test_rubble_reaches_over_a_boundary(measured):
 
 def test_rubble_of_a_structure_outside_every_neighbourhood_reaches_in(measured):
     """6 m south of the town's edge, 6 m from a road along y = 0."""
-    town = measured(damage=layer(points((500, -6)), grade=["destroyed"]), roads=layer(lines([(0, 0), (1000, 0)]), road_class=["road"]))
+    town = measured(
+        damage=layer(points((500, -6)), grade=["destroyed"]), roads=layer(lines([(0, 0), (1000, 0)]), road_class=["road"])
+    )
     assert town.at["A", "road_debris_m"] == pytest.approx(16)
     assert town.at["A", "structures_destroyed"] == 0
 

@@ -169,7 +169,11 @@ def test_what_must_hold_whatever_the_numbers_are(many, ours, spread):
     assert (ranked["score"] <= ranked["score_high"] + 1e-9).all()
     assert found.table["coverage"].between(0, 1).all()
     assert found.contributions.loc[ranked.index].sum(axis=1).to_numpy() == pytest.approx(ranked["score"].to_numpy(), abs=1e-9)
-    assert found.table["score"].isna().equals(~(found.table["coverage"] >= ours.minimum_coverage - 1e-12) | (found.table["coverage"] == 0))
+    assert (
+        found.table["score"]
+        .isna()
+        .equals(~(found.table["coverage"] >= ours.minimum_coverage - 1e-12) | (found.table["coverage"] == 0))
+    )
 
 
 @given(rows, schemes, st.randoms(use_true_random=False))
@@ -195,7 +199,8 @@ def test_more_need_never_lowers_a_score(many, ours, name, more):
 @given(rows, schemes, st.floats(0.1, 1000))
 def test_weights_are_shares_whatever_their_sum(many, ours, factor):
     scaled = scheme(
-        *(criterion(one.measure, one.weight * factor, one.direction) for one in ours.criteria), minimum_coverage=ours.minimum_coverage
+        *(criterion(one.measure, one.weight * factor, one.direction) for one in ours.criteria),
+        minimum_coverage=ours.minimum_coverage,
     )
     assert sum(one.weight for one in scaled.criteria) == pytest.approx(1)
     one, other = (score(measured(many), each).table["coverage"] for each in (ours, scaled))

@@ -36,8 +36,10 @@ def test_all_missing_columns_of_a_layer_come_together(refused):
         neighbourhoods=lambda zones: zones[["district", "geometry"]].rename(columns={"district": "x"}),
         entries={"neighbourhoods": {"columns": {"district": "dist"}}},
     )
-    asked = [fault.found.render("en").split("'")[1] for fault in faults if fault.where == "neighbourhoods"]
+    own = [fault for fault in faults if fault.where == "neighbourhoods"]
+    asked = [fault.found.render("en").split("'")[1] for fault in own]
     assert asked == ["id", "dist", "name_ar"], "the code, a column that study.toml names, and one of the two names"
+    assert 'columns = { district = "…" }' in own[1].render("en"), "what to write is our name of the column"
 
 
 def test_faults_of_several_layers_come_together(refused):
@@ -100,7 +102,9 @@ def test_repeated_and_empty_codes_of_neighbourhoods(refused):
 
 def test_repeated_codes_of_another_layer_are_noticed_and_kept(run):
     made = run(damage=lambda table: table.assign(id=["1", "1", "2", "3", None, "4"]))
-    assert [(one["code"], one["severity"], one["rows"]) for one in made.info["findings"]] == [("repeated-id", "warning", ["1", "2"])]
+    assert [(one["code"], one["severity"], one["rows"]) for one in made.info["findings"]] == [
+        ("repeated-id", "warning", ["1", "2"])
+    ]
     assert made.priorities["structures_damaged_all"].sum() == 5
 
 
@@ -151,9 +155,7 @@ def test_where_selects_rows_by_their_own_columns(run, refused):
     assert "health_facilities" not in made.priorities
 
 
-@pytest.mark.parametrize(
-    ("wanted", "code"), [({"kind": ["castle"]}, "empty-selection"), ({"kinds": ["school"]}, "missing-column")]
-)
+@pytest.mark.parametrize(("wanted", "code"), [({"kind": ["castle"]}, "empty-selection"), ({"kinds": ["school"]}, "missing-column")])
 def test_where_that_selects_nothing(refused, wanted, code):
     assert where(refused(entries={"facilities": {"where": wanted}})) == [("facilities", code)]
 

@@ -43,7 +43,9 @@ def our_counts(city):
     x, y = overlay.middle(city.layers["damage"].frame.geometry.to_numpy())
     zone = overlay.locate(x, y, city.zones.geometry.to_numpy())
     names = pd.Series(city.zones.index[zone]).mask(zone < 0)
-    return damage.by_state(pd.DataFrame({"zone": names.to_numpy(), "state": city.layers["damage"].frame["state"].to_numpy()}), city.zones.index)
+    return damage.by_state(
+        pd.DataFrame({"zone": names.to_numpy(), "state": city.layers["damage"].frame["state"].to_numpy()}), city.zones.index
+    )
 
 
 @pytest.mark.benchmark(group="damage points by neighbourhood")
@@ -86,7 +88,9 @@ def debris_inputs(city):
 
 def plain_debris(lines, structures):
     reach = gpd.GeoDataFrame(geometry=[shapely.union_all(shapely.buffer(structures, 15.0, quad_segs=64))])
-    parts = gpd.overlay(gpd.GeoDataFrame({"line": range(len(lines))}, geometry=lines), reach.explode(), how="intersection", keep_geom_type=True)
+    parts = gpd.overlay(
+        gpd.GeoDataFrame({"line": range(len(lines))}, geometry=lines), reach.explode(), how="intersection", keep_geom_type=True
+    )
     return parts.length.sum()
 
 
@@ -103,7 +107,9 @@ def test_debris_plain(benchmark, city):
 
 
 def plain_shares(units, zones):
-    parts = gpd.overlay(units[["geometry"]].reset_index(names="unit"), zones[["geometry"]].reset_index(), how="intersection", keep_geom_type=True)
+    parts = gpd.overlay(
+        units[["geometry"]].reset_index(names="unit"), zones[["geometry"]].reset_index(), how="intersection", keep_geom_type=True
+    )
     return parts.area.groupby([parts["unit"], parts["id"]]).sum()
 
 
@@ -117,7 +123,9 @@ def test_shared_area(benchmark, city, way):
         return
     unit, zone, area = benchmark(overlay.shared_area, units.geometry.to_numpy(), city.zones.geometry.to_numpy())
     ours = pd.Series(area, index=pd.MultiIndex.from_arrays([unit, city.zones.index[zone]])).sort_index()
-    pd.testing.assert_series_equal(ours, plain_shares(units, city.zones).sort_index(), check_names=False, check_index_type=False, rtol=1e-9)
+    pd.testing.assert_series_equal(
+        ours, plain_shares(units, city.zones).sort_index(), check_names=False, check_index_type=False, rtol=1e-9
+    )
 
 
 @pytest.mark.benchmark(group="the road")
