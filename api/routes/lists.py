@@ -150,7 +150,7 @@ def priorities(
         "parquet": lambda: export.parquet_bytes(table),
         "html": lambda: _html(request, held, table, sector, spoken),
     }
-    headers = {"Content-Language": spoken}
+    headers: dict[str, str] = {"Content-Language": spoken}
     if chosen not in ("json", "html"):
         parts = (held.run.info["study"]["id"], *((sector,) if sector else ()), held.run.id)
         headers["Content-Disposition"] = f'attachment; filename="priorities-{"-".join(parts)}.{chosen}"'
