@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 import shapely
 import shapely.ops
 from pyproj import Transformer
-from shapely import LineString, MultiLineString, Point, Polygon
+from shapely import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 HERE = Path(__file__).parent
@@ -272,6 +272,7 @@ def numbered(letter: str, count: int) -> list[str]:
 
 # --- the street graph, and networks that grow along it --------------------------------------------------------------
 
+
 def ends_of(line: LineString) -> tuple[Node, Node]:
     """First and last point of a line."""
     return line.coords[0], line.coords[-1]
@@ -423,7 +424,8 @@ def survey_extent(recipe: Recipe, neighbourhoods: gpd.GeoDataFrame) -> Polygon:
         low, high = (cut, high) if share < choices["part_surveyed"] else (low, cut)
     seen = shapely.union_all(shapes.drop(choices["not_surveyed"]).to_numpy())
     seen = seen.difference(partly.intersection(shapely.box(cut, south, east, north)))
-    return shapely.transform(shapely.normalize(seen), lambda xy: np.round(xy, DEGREES))
+    snapped = shapely.set_precision(seen, 10.0**-DEGREES)  # rounding alone may make the outline cross itself
+    return shapely.transform(shapely.normalize(snapped), lambda xy: np.round(xy, DEGREES))
 
 
 def survey_damage(recipe: Recipe, buildings: gpd.GeoDataFrame, extent: Polygon, severity: Field) -> pd.DataFrame:
@@ -538,7 +540,8 @@ def place_facilities(
         for language in ("ar", "en"):
             names = table[f"name_{language}"].map(plan[f"name_{language}"].format)
             table[f"name_{language}"] = names + " " + number
-        table["capacity"] = np.round(chance.uniform(*plan["capacity"], len(table)), -1)
+        least, most = plan["capacity"]
+        table["capacity"] = np.round(chance.uniform(least, most, len(table)), -1)
         houses.loc[houses.index[chosen], ["use", "dwellings"]] = [plan["use"], 0]
         found.append(table)
     table = pd.concat(found, ignore_index=True)
