@@ -25,8 +25,8 @@ MEASURED: dict[str, Measured] = {
     "people": population.measure,
     "roads": lambda city, scheme, people: roads.measure(city, scheme),
     "networks": lambda city, scheme, people: networks.measure(city, scheme),
-    "facilities": lambda city, scheme, people: facilities.measure(city, scheme, people.table["people"]),
-    "complaints": lambda city, scheme, people: complaints.measure(city, people.table["people"]),
+    "facilities": lambda city, scheme, people: facilities.measure(city, scheme, people.table),
+    "complaints": lambda city, scheme, people: complaints.measure(city, people.table),
 }
 
 

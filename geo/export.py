@@ -190,7 +190,8 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
     if rtl:
         sheet.right_to_left()
     title = run.info["study"]["name"][lang]
-    sheet.write_string(
+    _say(
+        sheet,
         0,
         0,
         gettext(
@@ -203,11 +204,11 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
         styles.title,
     )
     if run.info["study"]["generated"]:
-        sheet.write_string(1, 0, gettext("Generated demonstration data: nothing in it describes a real place.", lang), styles.title)
+        _say(sheet, 1, 0, gettext("Generated demonstration data: nothing in it describes a real place.", lang), styles.title)
     decimals = {one["id"]: one["decimals"] for one in run.info["measures"]}
     for position, column in enumerate(columns):
         text = HEADINGS["why"].render(lang) if column.startswith("why_") else heading(column, lang)
-        sheet.write_string(2, position, text, styles.head)
+        _say(sheet, 2, position, text, styles.head)
         sheet.set_column(position, position, 70 if column.startswith("why_") else 22 if column.startswith("name_") else 13)
         _write_column(
             sheet, 3, position, _shown_column(table, column, lang), styles.number(_decimals(column, decimals)), styles.text
@@ -245,7 +246,12 @@ def _write_column(sheet: Worksheet, top: int, position: int, values: list[Any], 
         if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
             sheet.write_number(row, position, float(value), number)
         else:
-            sheet.write_string(row, position, str(value).translate(NO_ISOLATES)[:32_000], text)
+            _say(sheet, row, position, str(value), text)
+
+
+def _say(sheet: Worksheet, row: int, position: int, text: str, style: Format) -> None:
+    """A typed text cell: never a formula, never longer than a cell holds, without isolates."""
+    sheet.write_string(row, position, text.translate(NO_ISOLATES)[:32_000], style)
 
 
 class _Styles:
@@ -276,7 +282,7 @@ def _method_sheet(book: Workbook, run: Run, first: Lang) -> None:
     for line, texts in enumerate(method_lines(run)):
         style = styles.head if texts["head"] else styles.text
         for position, lang in enumerate(LANGS):
-            sheet.write_string(line, position, texts[lang], style)
+            _say(sheet, line, position, texts[lang], style)
     sheet.set_column(0, 1, 90)
 
 
@@ -364,7 +370,7 @@ def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:
         sheet.right_to_left()
     styles = _Styles(book, first)
     for position, name in enumerate(("layer", "row", "id", "reason", "reason", "value")):
-        sheet.write_string(0, position, HEADINGS[name].render(first), styles.head)
+        _say(sheet, 0, position, HEADINGS[name].render(first), styles.head)
     shown = run.left_out.groupby(["layer", "reason"], sort=False).head(SHEET_ROWS)
     for position, column in enumerate(("layer", "row", "id", "reason_ar", "reason_en", "value")):
         _write_column(sheet, 1, position, _values(shown[column]), styles.number(0), styles.text)
@@ -373,10 +379,8 @@ def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:
     line = len(shown) + 1
     for (layer, _), count in counts[counts > SHEET_ROWS].items():
         for position, lang in ((3, LANGS[0]), (4, LANGS[1])):
-            sheet.write_string(
-                line, position, gettext("{n} more rows are in left_out.csv", lang, n=int(count - SHEET_ROWS)), styles.text
-            )
-        sheet.write_string(line, 0, str(layer), styles.text)
+            _say(sheet, line, position, gettext("{n} more rows are in left_out.csv", lang, n=int(count - SHEET_ROWS)), styles.text)
+        _say(sheet, line, 0, str(layer), styles.text)
         line += 1
 
 

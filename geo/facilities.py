@@ -15,6 +15,7 @@ import shapely
 from geo import registers
 from geo.damage import DAMAGED, DEBRIS, share_of
 from geo.harmonise import City, Layer
+from geo.population import inhabited
 from geo.scheme import Scheme
 
 SERVES = ("functional", "affected", "partial")
@@ -58,19 +59,19 @@ def working(frame: pd.DataFrame) -> pd.Series[float]:
     return by_use.fillna(by_damage)
 
 
-def measure(city: City, scheme: Scheme, people: pd.Series[float]) -> pd.DataFrame:
+def measure(city: City, scheme: Scheme, people: pd.DataFrame) -> pd.DataFrame:
     """For each group of facilities: how many, damaged, working, people per working one, working ones per 10,000 people.
 
     Parameters
     ----------
     people
-        By neighbourhood; NaN unknown.
+        `people, people_low, people_high` by neighbourhood; NaN unknown.
 
     Returns
     -------
     DataFrame
-        Low and high count facilities of unknown state as not working and working. People per working facility is NaN with a
-        note where none works; working per 10,000 people is then 0.
+        Low and high count facilities of unknown state as not working and working, and people at their bounds. People per
+        working facility is NaN with a note where none works; working per 10,000 people is then 0.
     """
     layer = city.layers.get("facilities")
     if layer is None:
@@ -87,7 +88,7 @@ def measure(city: City, scheme: Scheme, people: pd.Series[float]) -> pd.DataFram
     return pd.concat(tables, axis=1) if tables else pd.DataFrame(index=city.zones.index)
 
 
-def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: pd.Series[float]) -> pd.DataFrame:
+def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: pd.DataFrame) -> pd.DataFrame:
     zones = covered.index
     row = zones.get_indexer(pd.Index(frame["zone"]))
 
@@ -105,8 +106,8 @@ def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: p
     known = (1 - unsure / everything.where(everything > 0)).fillna(1.0) * covered.fillna(1.0)
     graded = (1 - ungraded / everything.where(everything > 0)).fillna(1.0) * covered.fillna(1.0)
     # counts without people are not services: where nobody lives, the ratios mean nothing
-    residents = people.where(people > 0)
-    per = residents / 10_000
+    residents, few, many = inhabited(people)
+    some, most = works.where(works > 0), (works + unsure).where(lambda n: n > 0)
     table = pd.DataFrame(
         {
             f"{group}_facilities": everything.mask(silent),
@@ -118,13 +119,13 @@ def _group(frame: pd.DataFrame, group: str, covered: pd.Series[float], people: p
             f"{group}_working_low": works,
             f"{group}_working_high": works + unsure,
             f"{group}_working_coverage": known,
-            f"people_per_working_{group}": residents / works.where(works > 0),
-            f"people_per_working_{group}_low": residents / (works + unsure).where(lambda n: n > 0),
-            f"people_per_working_{group}_high": residents / works.where(works > 0),
+            f"people_per_working_{group}": residents / some,
+            f"people_per_working_{group}_low": few / most,
+            f"people_per_working_{group}_high": many / some,
             f"people_per_working_{group}_coverage": known,
-            f"working_{group}_per_10000": works / per,
-            f"working_{group}_per_10000_low": works / per,
-            f"working_{group}_per_10000_high": (works + unsure) / per,
+            f"working_{group}_per_10000": works / residents * 10_000,
+            f"working_{group}_per_10000_low": works / many * 10_000,
+            f"working_{group}_per_10000_high": (works + unsure) / few * 10_000,
             f"working_{group}_per_10000_coverage": known,
         }
     )

@@ -303,6 +303,16 @@ def _elsewhere(layer: Layer, inside: bool) -> tuple[Finding, ...]:
     )
 
 
+def inhabited(people: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float], pd.Series[float]]:
+    """People to divide by: best, low and high, where somebody lives; without bounds of their own low and high are the best.
+
+    Where nobody lives a ratio to people means nothing, so 0 is NaN here.
+    """
+    best = people["people"]
+    low, high = (people[name].fillna(best) for name in LEVELS[1:])
+    return best.where(best > 0), low.where(low > 0), high.where(high > 0)
+
+
 def measure(city: City, scheme: Scheme, found: People) -> pd.DataFrame:
     """People, people per km², people in damaged homes (people × share of buildings with moderate damage or worse).
 

@@ -72,7 +72,7 @@ def our_lengths(city):
 
 @pytest.mark.benchmark(group="road length by neighbourhood")
 def test_lengths_ours(benchmark, city):
-    pd.testing.assert_series_equal(benchmark(our_lengths, city), plain_lengths(city), check_names=False, rtol=1e-9)
+    pd.testing.assert_series_equal(benchmark(our_lengths, city), plain_lengths(city), check_names=False, rtol=1e-8)
 
 
 @pytest.mark.benchmark(group="road length by neighbourhood")
