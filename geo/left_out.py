@@ -12,7 +12,7 @@ import geopandas as gpd
 import pandas as pd
 
 from geo.errors import Finding, finding
-from geo.messages import Message, message
+from geo.messages import Message, message, messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ def noted(table: gpd.GeoDataFrame) -> tuple[Finding, ...]:
             str(reason),
             "warning",
             str(layer),
-            message("{n} rows left out: {reason}.", n=len(rows), reason=REASONS[str(reason)]),
+            messages("{n} row left out: {reason}.", "{n} rows left out: {reason}.", len(rows), reason=REASONS[str(reason)]),
             remedy=message("See the table of left-out rows."),
             rows=rows["row"].head(100),
             count=len(rows),

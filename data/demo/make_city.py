@@ -40,6 +40,8 @@ from shapely.geometry.base import BaseGeometry
 HERE = Path(__file__).parent
 GENERATED = "Generated demo data, not a survey of any real place (بيانات مولّدة للتجربة وليست مسحا لمكان حقيقي)"
 GRID_M = 0.125  # an eighth of a metre: exact in binary, so that coordinates compress well
+STREET_GRID_M = 1.0  # streets that come this near to each other meet
+MAIN_ROADS = ("trunk", "primary", "secondary")
 DEGREES = 6  # decimals of longitude and latitude, about 0.1 m
 
 Array = npt.NDArray[np.float64]
@@ -193,7 +195,7 @@ def main_roads(recipe: Recipe, study: Polygon) -> gpd.GeoDataFrame:
     lines = [to_metres(LineString(line), recipe) for line in table.pop("line")]
     for k, line in enumerate(lines):
         others = shapely.union_all(lines[:k] + lines[k + 1 :])
-        lines[k] = join_ends(line, others, reach_m=120)
+        lines[k] = join_ends(line, others, reach_m=recipe["streets"]["join_m"])
     return gpd.GeoDataFrame(table, geometry=lines, crs=recipe["crs"])
 
 
@@ -209,7 +211,7 @@ def join_ends(line: LineString, others: BaseGeometry, *, reach_m: float) -> Line
 
 def block_size(recipe: Recipe, places: pd.DataFrame, orchard: BaseGeometry) -> Field:
     """Area a block should have at a place: as the neighbourhoods around have it, and large in the orchards."""
-    near = smooth(places, "block_m2", recipe["war"]["bandwidth_m"])
+    near = smooth(places, "block_m2", recipe["fabric"]["bandwidth_m"])
 
     def at(xy: Array) -> Array:
         return np.where(shapely.contains_xy(orchard, xy), recipe["orchards"]["block_m2"], near(xy))
@@ -255,7 +257,7 @@ def split_at_junctions(streets: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     Ends that meet are equal to the last bit, so a graph can be built on coordinates. Pieces not joined to the rest of the
     network are left out.
     """
-    pieces = ordered(shapely.get_parts(shapely.union_all(streets.geometry.to_numpy(), grid_size=GRID_M)))
+    pieces = ordered(shapely.get_parts(shapely.union_all(streets.geometry.to_numpy(), grid_size=STREET_GRID_M)))
     pieces = [pieces[k] for k in sorted(largest_part(pieces))]
     middles = shapely.line_interpolate_point(pieces, 0.5, normalized=True)
     _, owner = shapely.STRtree(streets.geometry.to_numpy()).query_nearest(middles, all_matches=False)
@@ -337,7 +339,7 @@ def spread(nodes: Array, count: int) -> list[int]:
 
 def grow_network(name: str, recipe: Recipe, roads: gpd.GeoDataFrame, break_down: Field, known: Field) -> gpd.GeoDataFrame:
     """Grow a network along the streets from its sources, mains along main roads, with taps spread over it."""
-    plan, main = recipe["networks"][name], roads["road_class"].isin(["trunk", "primary", "secondary"]).to_numpy()
+    plan, main = recipe["networks"][name], roads["road_class"].isin(MAIN_ROADS).to_numpy()
     lines = roads.geometry.to_numpy()
     graph = graph_of(lines, roads.length * np.where(main, 0.4, 1.0))
     along_main = sorted({end for line in lines[main] for end in ends_of(line)})
@@ -355,7 +357,7 @@ def grow_network(name: str, recipe: Recipe, roads: gpd.GeoDataFrame, break_down:
     chance = dice(recipe, name)
     table["state"] = states(recipe, geometry, plan["fragility"], break_down, known, chance)
     is_node = table["kind"].isin([plan["source"], plan["tap"]])
-    table["functionality"] = works(table["state"], chance).where(is_node)
+    table["functionality"] = works(recipe, table["state"], chance).where(is_node)
     return gpd.GeoDataFrame(table, geometry=geometry, crs=roads.crs)
 
 
@@ -398,18 +400,12 @@ def states(
     return names.mask(chance.random(len(xy)) < unknown)
 
 
-def works(state: pd.Series, chance: np.random.Generator) -> pd.Series:
+def works(recipe: Recipe, state: pd.Series, chance: np.random.Generator) -> pd.Series:
     """Whether a thing serves: it follows damage loosely, for whole things stand idle and broken ones are kept going."""
-    shares = {
-        "none": [0.80, 0.10, 0.05, 0.05],
-        "possible": [0.65, 0.20, 0.08, 0.07],
-        "moderate": [0.25, 0.30, 0.30, 0.15],
-        "severe": [0.03, 0.12, 0.25, 0.60],
-        "destroyed": [0.0, 0.0, 0.02, 0.98],
-    }
-    names = ["functional", "affected", "partial", "not_functional"]
-    drawn = [chance.choice(names, p=shares.get(s, [0.5, 0.15, 0.15, 0.2])) for s in state]
-    return pd.Series(drawn, index=state.index, dtype="str").mask(chance.random(len(state)) < 0.08)
+    choices = recipe["functionality"]
+    names, shares = choices["names"], choices["shares"]
+    drawn = [chance.choice(names, p=shares[s if isinstance(s, str) else "unknown"]) for s in state]
+    return pd.Series(drawn, index=state.index, dtype="str").mask(chance.random(len(state)) < choices["unknown"])
 
 
 def survey_extent(recipe: Recipe, neighbourhoods: gpd.GeoDataFrame) -> Polygon:
@@ -428,7 +424,7 @@ def survey_extent(recipe: Recipe, neighbourhoods: gpd.GeoDataFrame) -> Polygon:
     return shapely.transform(shapely.normalize(snapped), lambda xy: np.round(xy, DEGREES))
 
 
-def survey_damage(recipe: Recipe, buildings: gpd.GeoDataFrame, extent: Polygon, severity: Field) -> pd.DataFrame:
+def survey_damage(recipe: Recipe, buildings: gpd.GeoDataFrame, extent: Polygon, study: Polygon, severity: Field) -> pd.DataFrame:
     """Survey the buildings as an image analyst would: a point in each damaged one, grades in words, and some slips."""
     choices, chance = recipe["survey"], dice(recipe, "survey")
     state = broken(recipe, severity(xy_of(buildings.geometry)), chance)
@@ -439,22 +435,21 @@ def survey_damage(recipe: Recipe, buildings: gpd.GeoDataFrame, extent: Polygon, 
     table = table[kept & shapely.contains_xy(extent, table[["lon", "lat"]].to_numpy())].reset_index(drop=True)
     slips = chance.choice(len(table), choices["unknown_grades"], replace=False)
     table.loc[slips, "grade"] = choices["unknown_grade"]
-    table = pd.concat([table, stray_points(recipe, extent, chance)], ignore_index=True)
+    table = pd.concat([table, stray_points(recipe, study, chance)], ignore_index=True)
     table["date"] = np.where(table["lon"] < choices["split_lon"], *choices["dates"])
     table.insert(0, "id", [f"generated-{k:05d}" for k in range(1, len(table) + 1)])
     return table
 
 
-def stray_points(recipe: Recipe, extent: Polygon, chance: np.random.Generator) -> pd.DataFrame:
-    """Points outside every neighbourhood, as surveys of a wider area have them; the two not surveyed lie elsewhere."""
+def stray_points(recipe: Recipe, study: Polygon, chance: np.random.Generator) -> pd.DataFrame:
+    """Points outside every neighbourhood, as surveys of a wider area have them; `study` is in metres."""
     choices = recipe["survey"]
-    near, far = (to_metres(extent, recipe).convex_hull.buffer(d) for d in choices["stray_m"])
-    shares = chance.random(choices["strays"])
-    ring = shapely.line_interpolate_point(near.union(far).exterior, shares, normalized=True)
-    inward = shapely.line_interpolate_point(near.exterior, shares, normalized=True)
-    weight = chance.random(choices["strays"])[:, None]
-    xy = shapely.get_coordinates(ring) * weight + shapely.get_coordinates(inward) * (1 - weight)
-    table = pd.DataFrame(shapely.get_coordinates(to_degrees(shapely.MultiPoint(xy), recipe)), columns=["lon", "lat"])
+    rings = [study.buffer(distance, join_style="mitre").exterior for distance in choices["stray_m"]]
+    share = chance.random(choices["strays"])
+    outer = shapely.line_interpolate_point(rings[1], share, normalized=True)
+    inner = shapely.shortest_line(outer, rings[0])
+    points = shapely.line_interpolate_point(inner, chance.random(choices["strays"]), normalized=True)
+    table = pd.DataFrame(shapely.get_coordinates(to_degrees(shapely.MultiPoint(points), recipe)), columns=["lon", "lat"])
     table["grade"] = chance.choice(choices["grades"][2:], choices["strays"])
     return table
 
@@ -465,7 +460,7 @@ def stray_points(recipe: Recipe, extent: Polygon, chance: np.random.Generator) -
 def raise_buildings(recipe: Recipe, places: pd.DataFrame, streets: Streets) -> gpd.GeoDataFrame:
     """Cut blocks into lots and put a house on most of them; taller and denser as the neighbourhoods around are."""
     choices, chance = recipe["buildings"], dice(recipe, "buildings")
-    near = {c: smooth(places, c, recipe["war"]["bandwidth_m"]) for c in ("lot_m2", "built", "floors")}
+    near = {c: smooth(places, c, recipe["fabric"]["bandwidth_m"]) for c in ("lot_m2", "built", "floors")}
     houses = [
         house
         for block in streets.blocks
@@ -505,7 +500,7 @@ def cut_lots(block: Polygon, near: dict[str, Field], recipe: Recipe, chance: np.
 
 def main_of(roads: gpd.GeoDataFrame) -> shapely.STRtree:
     """Index of the main roads."""
-    return shapely.STRtree(roads.geometry[roads["road_class"].isin(["trunk", "primary", "secondary"])].to_numpy())
+    return shapely.STRtree(roads.geometry[roads["road_class"].isin(MAIN_ROADS)].to_numpy())
 
 
 def clear_of_main_roads(houses: list[Polygon], roads: gpd.GeoDataFrame, setback_m: float) -> list[Polygon]:
@@ -547,7 +542,7 @@ def place_facilities(
     table = pd.concat(found, ignore_index=True)
     table["geometry"] = shapely.point_on_surface(table.geometry.to_numpy())
     table["state"] = states(recipe, table.geometry, 0.95, severity, known, chance)
-    table["functionality"] = works(table["state"], chance)
+    table["functionality"] = works(recipe, table["state"], chance)
     table["capacity"] = table["capacity"].mask(chance.random(len(table)) < 0.12)
     table.insert(0, "id", numbered("F", len(table)))
     return table[["id", "kind", "name_ar", "name_en", "state", "functionality", "capacity", "geometry"]], houses
@@ -698,7 +693,7 @@ def make_city(folder: Path) -> None:
     write_geojson(facilities, folder / "facilities.geojson", recipe)
     write_geojson(block_roads(recipe, streets.roads, severity), folder / "obstacles.geojson", recipe)
     write_geojson(mark_hazards(recipe, streets.blocks, houses, severity), folder / "hazards.geojson", recipe)
-    write_csv(survey_damage(recipe, houses, extent, severity), folder / "damage.csv")
+    write_csv(survey_damage(recipe, houses, extent, study, severity), folder / "damage.csv")
     write_csv(people, folder / "population.csv")
     write_csv(hear_complaints(recipe, houses, severity), folder / "complaints.csv")
     write_parquet(houses[buildings.columns], folder / "buildings.parquet")
