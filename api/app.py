@@ -1,30 +1,39 @@
 """The service: `create_app(settings)` makes it, `uvicorn --factory api.app:create_app` runs it. Nothing is read at import.
 
-It listens on loopback only, and answers only requests that name a loopback host: a page of another site that resolves to this
-machine gets nothing. Every answer carries a strict Content-Security-Policy; errors are problem details in both languages.
+It listens on loopback only, and answers only requests that come from this machine and name a loopback host: a page of another
+site that resolves to this machine gets nothing. Every answer carries a strict Content-Security-Policy; errors are problem details
+in both languages. What holds for every answer stands in `Guard`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 
 from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
 from api.routes import layers, lists, pages, service
 from api.settings import Settings
 from api.state import Held, load
-from geo.errors import finding
-from geo.messages import message
+from geo.errors import TarmimError, finding
+from geo.messages import LANGS, message
+from maps.page import versioned
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("tarmim.api")
 POLICY = (
     "default-src 'self'; script-src 'self'{nonce}; style-src 'self'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -51,11 +60,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _host_of(request: Request) -> str:
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    except ValueError:
-        return ""
+def host_of(header: str) -> str:
+    """The name in a Host header, without its port; '' where the header is no name and port.
+
+    >>> host_of("[::1]:8000"), host_of("localhost"), host_of("evil.example@127.0.0.1")
+    ('::1', 'localhost', '')
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?", header)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def create_app(settings: Settings | None = None, held: Held | None = None) -> FastAPI:
@@ -88,7 +100,11 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.held = held or load(chosen)
+        try:
+            app.state.held = held or load(chosen)
+        except TarmimError as error:
+            app.state.report = "\n".join(error.render(lang) for lang in LANGS)
+            raise
         yield
 
     app = FastAPI(
@@ -99,34 +115,107 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.settings = chosen
     errors.install(app)
     for part in (service, layers, lists, pages):
-        app.include_router(part.router, dependencies=[Depends(only_known_parameters)])
+        app.include_router(part.router, dependencies=[Depends(only_known_parameters)], responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
-    app.middleware("http")(guarded)
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(Guard)
     return app
 
 
-async def guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Refuse other hosts; put the security headers on every answer."""
-    if not is_loopback(_host_of(request)):
-        response = problem(request, 400, [unknown("Host", _host_of(request), ["localhost", "127.0.0.1", "[::1]"])])
-    else:
-        response = await call_next(request)
+class Guard:
+    """Around everything: who is answered, headers of every answer, HEAD as GET without a body, and no fault without an answer.
+
+    It is the outermost layer of our own, so that refusals and answers to unexpected faults carry the headers too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, _reporting(scope, send))
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        without_body = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if without_body else dict(scope)
+        request = Request(inner)
+        begun = False
+
+        async def sending(sent: Message) -> None:
+            nonlocal begun
+            if sent["type"] == "http.response.start":
+                begun = True
+                _protect(request, MutableHeaders(scope=sent), sent["status"])
+            elif without_body and sent["type"] == "http.response.body":
+                sent = {**sent, "body": b""}
+            await send(sent)
+
+        try:
+            await (refusal(request) or self.app)(inner, receive, sending)
+        except Exception:
+            log.exception("unexpected fault at %r", request.url.path)
+            if begun:
+                raise
+            await problem(request, 500)(inner, receive, sending)
+
+
+def refusal(request: Request) -> Response | None:
+    """The answer to who gets none: another name than loopback in Host (DNS rebinding), or another machine; None for the others."""
+    host = request.headers.get("host", "")
+    if not is_loopback(host_of(host)):
+        return problem(request, 400, [unknown("Host", host, ["localhost", "127.0.0.1", "[::1]"])])
+    try:
+        elsewhere = request.client is not None and not ip_address(request.client.host).is_loopback
+    except ValueError:  # a socket of the file system, or a test, has no address
+        elsewhere = False
+    if not elsewhere:
+        return None
+    found = finding(
+        "not-loopback",
+        "error",
+        "client",
+        message("The request comes from another machine."),
+        expected=message("This machine alone: the service has no roles yet."),
+    )
+    return problem(request, 403, [found])
+
+
+def _protect(request: Request, headers: MutableHeaders, status: int) -> None:
+    headers.update(HEADERS)
     nonce = getattr(request.state, "nonce", None)
-    response.headers.update(HEADERS)
-    response.headers["Content-Security-Policy"] = POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
-    if request.url.path.startswith("/assets/") and response.status_code == 200 and "v" in request.query_params:
-        response.headers["Cache-Control"] = FOREVER
-    return response
+    headers["Content-Security-Policy"] = POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
+    if status == 405:
+        headers["Allow"] = "GET, HEAD"
+    name = request.url.path.removeprefix("/assets/")
+    if status == 200 and name != request.url.path and "v" in request.query_params:
+        current = versioned("", name).partition("?v=")[2]  # the file is there: it has just been sent
+        headers["Cache-Control"] = FOREVER if request.query_params["v"] == current else "no-cache"
+
+
+def _reporting(scope: Scope, send: Send) -> Send:
+    """Tell a start that failed by its report in both languages, not by a traceback."""
+
+    async def sending(sent: Message) -> None:
+        report = getattr(scope["app"].state, "report", None)
+        if sent["type"] == "lifespan.startup.failed" and report:
+            sent = {**sent, "message": report}
+        await send(sent)
+
+    return sending
 
 
 def only_known_parameters(request: Request) -> None:
-    """Refuse a query parameter that the address does not know: a misspelt filter must not pass in silence.
+    """Refuse a query parameter that the address does not know, or that stands twice: a slip must not pass in silence.
 
     Raises
     ------
@@ -134,6 +223,12 @@ def only_known_parameters(request: Request) -> None:
         With the known names.
     """
     known = [one.alias for one in request.scope["route"].dependant.query_params]
-    stray = [name for name in request.query_params if name not in known]
-    if stray:
-        raise RequestError(*(unknown("query", name, known) for name in stray[:5]))
+    given = [name for name, _ in request.query_params.multi_items()]
+    stray = [unknown("query", name, known) for name in dict.fromkeys(given) if name not in known]
+    twice = [
+        finding("repeated", "error", name, message("'{name}' is given twice.", name=name), expected=message("One value."))
+        for name in known
+        if given.count(name) > 1
+    ]
+    if stray or twice:
+        raise RequestError(*stray[:5], *twice)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -14,8 +14,6 @@ from starlette.exceptions import HTTPException
 from api.negotiation import language
 from geo.errors import ExportError, Finding, LayerError, SchemeError, StudyError, TarmimError, UnknownNameError, finding
 from geo.messages import LANGS, Message, message
-
-log = logging.getLogger("tarmim.api")
 
 
 class NotFoundError(TarmimError):
@@ -42,6 +40,7 @@ STATUS: dict[type[TarmimError], int] = {
 }
 TITLES: dict[int, Message] = {
     400: message("The request can't be understood"),
+    403: message("Only this machine is answered"),
     404: message("There is nothing at this address"),
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
@@ -90,24 +89,34 @@ def unknown(where: str, name: str, known: Sequence[str]) -> Finding:
     )
 
 
-def _fault(one: dict[str, object]) -> Finding:
+def _expected(kind: str, limits: Mapping[str, object]) -> Message:
+    """What a parameter should have been, from the fault that pydantic names."""
+    if kind in ("greater_than_equal", "less_than_equal"):
+        low, high = limits.get("ge"), limits.get("le")
+        return message("At least {n}.", n=low) if high is None else message("At most {n}.", n=high)
+    if kind == "string_too_long":
+        return message("At most {n} characters.", n=limits.get("max_length"))
+    if kind == "literal_error":
+        return message("Known: {known}.", known=str(limits.get("expected")).replace("'", "").replace(" or ", ", ").split(", "))
+    if kind.startswith("int_"):
+        return message("A whole number is expected.")
+    return message("A value of another kind is expected.")
+
+
+def _fault(one: Mapping[str, Any]) -> Finding:
     """One fault of FastAPI's validation in our words."""
-    place = one.get("loc", ())
-    names = [str(part) for part in place] if isinstance(place, (list, tuple)) else []
-    limits = one.get("ctx")
-    expected = [f"{name} {value}" for name, value in limits.items()] if isinstance(limits, dict) else [str(one.get("type", ""))]
     return finding(
         "parameter",
         "error",
-        names[-1] if names else "request",
+        str(one["loc"][-1]),
         message("'{value}' can't be used.", value=str(one.get("input", ""))[:100]),
-        expected=message("Expected: {expected}.", expected=expected),
+        expected=_expected(str(one["type"]), one.get("ctx", {})),
         remedy=message("See /openapi.json for what each parameter takes."),
     )
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error of an app into problem details."""
+    """Turn every error of an app into problem details; what nobody expected is answered by `api.app.Guard`."""
 
     @app.exception_handler(TarmimError)
     async def tarmim_error(request: Request, error: TarmimError) -> Response:
@@ -120,8 +129,3 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         return problem(request, error.status_code, headers=dict(error.headers or {}))
-
-    @app.exception_handler(Exception)
-    async def any_error(request: Request, error: Exception) -> Response:
-        log.error("unexpected fault at %s", request.url.path, exc_info=error)
-        return problem(request, 500)

@@ -45,10 +45,13 @@ def accepted(request: Request, offered: Mapping[str, str], default: str) -> str 
     by_type = {media_type: name for name, media_type in offered.items()}
     wanted = _preferred(request.headers.get("accept", "")) or ["*/*"]
     for media_type in wanted:
-        if media_type == "*/*":
+        if media_type in ("*/*", offered[default].partition("/")[0] + "/*"):
             return default
         if media_type in by_type:
             return by_type[media_type]
+        kind, _, rest = media_type.partition("/")
+        if rest == "*" and (within := [name for one, name in by_type.items() if one.startswith(f"{kind}/")]):
+            return within[0]
     return None
 
 
@@ -73,7 +76,7 @@ def answer(
     key = "\0".join([version, request.url.path, request.url.query, media_type, *map(str, parts)])
     tag = f'W/"{hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:20]}"'
     sent = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Language", **(headers or {})}
-    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
-    if tag in known or "*" in known:
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag.removeprefix("W/") in known or "*" in known:  # RFC 9110: compared weakly
         return Response(status_code=304, headers=sent)
     return Response(make(), media_type=media_type, headers=sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import geopandas as gpd
@@ -15,7 +16,7 @@ from fastapi.responses import Response
 from api import models
 from api.errors import RequestError
 from api.negotiation import answer
-from api.routes.lists import PROBLEMS, links, page_size
+from api.routes.lists import links, page_size
 from api.state import Held, HeldStudy
 from geo import export, registers
 from geo.errors import finding
@@ -23,6 +24,7 @@ from geo.messages import message
 
 router = APIRouter(tags=["layers"])
 GEOJSON = "application/geo+json"
+NUMBER = re.compile(r"[-+]?(\d{1,3}\.?\d{0,20}|\.\d{1,20})", re.ASCII)
 OWN = {
     "priorities": {"name_en": "Ranked neighbourhoods", "name_ar": "الأحياء حسب الأولوية"},
     "left_out": {"name_en": "Rows left out", "name_ar": "الصفوف المستبعدة"},
@@ -68,13 +70,12 @@ def box_of(text: str) -> shapely.Polygon:
     Raises
     ------
     RequestError
-        Not four finite numbers, or west and south not below east and north.
+        Not four numbers in degrees, or west and south not below east and north.
     """
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError:
-        west = south = east = north = float("nan")
-    if not (np.isfinite([west, south, east, north]).all() and west < east and south < north):
+    parts = [part.strip() for part in text.split(",")]
+    plain = len(parts) == 4 and all(NUMBER.fullmatch(part) for part in parts)  # `float` would also take 1_0, nan and Arabic digits
+    west, south, east, north = (float(part) for part in parts) if plain else (np.nan,) * 4
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
         raise RequestError(
             finding(
                 "bbox",
@@ -92,7 +93,7 @@ def box_of(text: str) -> shapely.Polygon:
     "/layers/{layer}",
     name="layer",
     response_model=models.Features,
-    responses={200: {"content": {GEOJSON: {}}}, **PROBLEMS},
+    responses={200: {"content": {GEOJSON: {"schema": {"$ref": "#/components/schemas/Features"}}}}},
 )
 def layer(
     request: Request,

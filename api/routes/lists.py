@@ -97,13 +97,14 @@ def _xlsx(held: Held, table: gpd.GeoDataFrame, lang: Lang) -> bytes:
     return out.getvalue()
 
 
-def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | None, lang: Lang) -> bytes:
+def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | None, top: int | None, lang: Lang) -> bytes:
     from maps.page import list_page
 
     here = request.url_for("priorities").path
-    page_url, of_sector = f"{here}?format=html", f"&sector={sector}" if sector else ""
+    page_url, of_sector = f"{here}?format=html", (f"&sector={sector}" if sector else "") + (f"&top={top}" if top else "")
+    listed = held.run.priorities[held.run.priorities["id"].isin(table["id"])]  # a sector's head keeps its order and ranks
     page = list_page(
-        replace(held.run, priorities=table) if sector is None else held.run,
+        replace(held.run, priorities=listed),
         lang=lang,
         sector=sector,
         assets_url=request.url_for("assets", path="").path,
@@ -121,11 +122,7 @@ def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | N
     "/priorities",
     name="priorities",
     response_model=models.Priorities,
-    responses={
-        200: {"content": {media: {} for media in MEDIA.values()}},
-        404: {"model": models.Problem},
-        422: {"model": models.Problem},
-    },
+    responses={200: {"content": {media: {} for media in MEDIA.values() if media != "application/json"}}},
 )
 def priorities(
     request: Request,
@@ -148,7 +145,7 @@ def priorities(
         "geojson": lambda: export.geojson_bytes(table),
         "gpkg": lambda: _gpkg(held, table),
         "parquet": lambda: export.parquet_bytes(table),
-        "html": lambda: _html(request, held, table, sector, spoken),
+        "html": lambda: _html(request, held, table, sector, top, spoken),
     }
     headers: dict[str, str] = {"Content-Language": spoken}
     if chosen not in ("json", "html"):
@@ -166,10 +163,9 @@ def priorities(
 
 
 @router.get(
-    "/priorities/{id}",
+    "/priorities/{id:path}",
     name="priority",
     response_model=models.Explained,
-    responses=PROBLEMS,
 )
 def priority(
     request: Request,
@@ -229,7 +225,7 @@ def _criterion(one: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@router.get("/left-out", name="left_out", response_model=models.LeftOut, responses=PROBLEMS)
+@router.get("/left-out", name="left_out", response_model=models.LeftOut, responses={200: {"content": {"text/csv": {}}}})
 def left_out(
     request: Request,
     held: HeldStudy,

@@ -12,7 +12,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.errors import NotFoundError, unknown
 from api.negotiation import answer, language
-from api.routes.lists import PROBLEMS
 from api.state import Held, HeldStudy
 from geo.messages import Lang
 
@@ -77,7 +76,7 @@ def map_data(request: Request, held: HeldStudy, run: RunParameter = None) -> Res
     )
 
 
-@router.get("/map/layers/{layer}.json", name="map_layer", response_model=dict, responses=PROBLEMS)
+@router.get("/map/layers/{layer}.json", name="map_layer", response_model=dict)
 def map_layer(
     request: Request,
     held: HeldStudy,
