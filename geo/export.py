@@ -179,7 +179,8 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     first = ["rank", "tied", "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
-    return [*first, *points, f"why_{lang}", *measured]
+    why = [name for name in (f"why_{lang}",) if name in table]
+    return [*first, *points, *why, *measured]
 
 
 def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> None:

@@ -23,6 +23,7 @@ from geo import registers
 from geo.errors import ExportError, Finding, not_written
 from geo.harmonise import City
 from geo.left_out import UNKNOWN_VALUE
+from geo.ranking import rank
 from geo.scheme import Scheme
 
 FIRST = ("rank", "tied", "status", "id", "name_ar", "name_en", "district", "score", "score_low", "score_high", "coverage")
@@ -187,14 +188,12 @@ def load(place: Path) -> Run:
 
 
 def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
-    """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own."""
-    from geo.ranking import rank
+    """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own.
 
-    table = run.priorities.drop(columns=["rank", "tied", "status"])
+    Bounds are unknown here, and the contributions and reasons of the whole list are left away: they speak of another rank.
+    """
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_"))]
+    table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
-    return order(
-        gpd.GeoDataFrame(
-            table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores)),
-            crs=run.priorities.crs,
-        )
-    )
+    cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))
+    return order(gpd.GeoDataFrame(cut, crs=run.priorities.crs))
