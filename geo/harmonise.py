@@ -106,6 +106,15 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
     if path.suffix.lower() in RASTERS:
         return _raster(study, name, spec, path, extent)
     raw = read_file(path, spec, name)
+    layer = prepared(study, name, spec, raw, area=area)
+    return replace(layer, sha256=sha256(path), extent=extent, extent_sha256=_extent_sha256(study, spec))
+
+
+def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None) -> Layer:
+    """Validate and harmonise a table that was read, wherever it came from; see `read_layer` for what is raised.
+
+    The layer has no hash and no extent yet.
+    """
     if spec.crs and isinstance(raw, gpd.GeoDataFrame):
         raw = raw.set_crs(spec.crs, allow_override=True)
     checked = validate(raw, name, spec)
@@ -118,8 +127,7 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
         frame, repeated = _once(frame, name)
         aside += [*unplaced, *broken, *repeated]
         found += repaired
-    table = together(aside, study.crs)
-    return Layer(name, frame, spec, table, tuple(found), len(raw), sha256(path), extent, None, _extent_sha256(study, spec), chosen)
+    return Layer(name, frame, spec, together(aside, study.crs), tuple(found), len(raw), "", rows_chosen=chosen)
 
 
 def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
