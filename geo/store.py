@@ -1,0 +1,852 @@
+"""The store of a study: what was delivered, the datasets made of it, the runs, and who decided what.
+
+    STUDY/
+      surveys/<id>/original, receipt.json   what was delivered, untouched
+      layers/<layer>/<dataset>.parquet      datasets (`geo.datasets`)
+      runs/<run>/…                          runs (`geo.run`)
+      catalogue.sqlite                      what of all this exists (`geo.catalogue`); or PostgreSQL
+      .staging/                             what is being made (`geo.staging`)
+
+A write is: made in staging, onto the disk, then one transaction that enters it into the catalogue and renames it into its place.
+**Whatever is not in the catalogue does not exist.** When a method has returned, a power cut takes nothing of it back; when it has
+raised or its process was killed, nothing of it is to be seen. Names of files are the hashes of what they hold, never a word from
+outside, and nothing is ever written twice: originals, datasets and runs are kept for ever.
+Known bias: the disk is believed when it says that something is written. There is no clock here: callers give the time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from geo import catalogue, datasets, fsck, registers, staging
+from geo.backup import is_backup, pack, unpack
+from geo.catalogue import StoreError as StoreError
+from geo.catalogue import mended, reading, utc, writing
+from geo.datasets import Change
+from geo.errors import ExportError, Finding, UnknownNameError, finding
+from geo.fsck import ORIGINAL, RECEIPT, damaged, known_files, known_places, sha256_of
+from geo.messages import Message, message
+from geo.records import (
+    STATES,
+    Dataset,
+    Decision,
+    Job,
+    Receipt,
+    RunRecord,
+    Survey,
+    SurveyStatus,
+    dataset_of,
+    receipt_of,
+    run_of,
+    survey_of,
+)
+from geo.run import Run, load, save
+
+RESERVE_BYTES = 16 * 2**20
+CHUNK_BYTES = 2**20
+NAME_LENGTH = 200
+
+
+class Store:
+    """A study folder and its catalogue, open. Several processes and threads may have the same one open and write.
+
+    Every method raises `StoreError` where the disk or the database refuses; then nothing of the call was kept. Where a method
+    takes `by` and `origin`, they are who decided and from where (an address, a command), for the log.
+    """
+
+    def __init__(self, folder: Path, engine: Engine, *, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self.folder = folder
+        self.engine = engine
+        self.reserve_bytes = reserve_bytes
+
+    @classmethod
+    def open(cls, folder: Path | str, url: str | None = None, *, reserve_bytes: int = RESERVE_BYTES) -> Store:
+        """Open the store of a study folder; begin one where there is none; clear away what killed processes left.
+
+        Parameters
+        ----------
+        url
+            Address of a PostgreSQL database; without it the catalogue is a file of the folder.
+        reserve_bytes
+            Room on the disk that no delivery may take, so that the catalogue can always be written.
+
+        Raises
+        ------
+        StoreError
+            The folder is not there, the catalogue can't be opened or was written by a newer Tarmim.
+        """
+        place = Path(folder).resolve()
+        if not place.is_dir():
+            raise StoreError(
+                finding(
+                    "missing-folder",
+                    "error",
+                    str(folder),
+                    message("There is no folder {path}.", path=folder),
+                    remedy=message("Give the folder of a study, or make one with `tarmim init`."),
+                )
+            )
+        store = cls(place, catalogue.connect(place, url), reserve_bytes=reserve_bytes)
+        try:
+            store._begin()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _begin(self) -> None:
+        with mended("catalogue"):
+            with reading(self.engine) as connection:
+                ready = catalogue.revision(connection) == catalogue.HEAD
+            if not ready:
+                with staging.gate(self.folder):
+                    catalogue.migrate(self.engine)
+                    staging.flush(self.folder)
+        with suppress(StoreError):  # a full or read-only disk is still good for reading
+            self.tidy()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------------------------------ surveys
+
+    def receive(
+        self,
+        source: Path | str | BinaryIO,
+        *,
+        name: str,
+        sender: str,
+        layer: str,
+        now: datetime.datetime,
+        at_most: int | None = None,
+    ) -> Receipt:
+        """Keep a delivered file, untouched and for ever, and give a receipt once it is safe.
+
+        Content that this layer received before is recognised, whoever sends it: the first receipt comes back with a finding.
+        If the original has rotted since, the new copy takes its place.
+
+        Parameters
+        ----------
+        source
+            A file, or a stream of bytes, read to its end.
+        name
+            The sender's name of the file: kept as text, without folders and control characters, never used as a path.
+        at_most
+            Limit in bytes.
+
+        Raises
+        ------
+        StoreError
+            Empty, too large, or no room on the disk.
+        UnknownNameError
+            No such layer.
+        """
+        _known_layer(layer)
+        now = utc(now)
+        with self._making() as step:
+            content = step.folder / "content"
+            content.mkdir()
+            sha256, size = self._keep(source, content / ORIGINAL, at_most)
+            ident = hashlib.sha256(f"{layer}\n{sha256}".encode()).hexdigest()[:32]
+            entry = {"id": ident, "received_at": now, "sender": _text(sender), "layer": layer, "name": _file_name(name)}
+            entry |= {"sha256": sha256, "bytes": size, "status": "received"}
+            said = {key: value for key, value in entry.items() if key != "status"} | {"received_at": now.isoformat()}
+            _write_bytes(content / RECEIPT, json.dumps(said, ensure_ascii=False, indent=1).encode())
+            staging.flush(content)
+            with writing(self.engine) as connection:
+                known = _row(connection, catalogue.surveys, ident)
+                if known is None:
+                    connection.execute(sa.insert(catalogue.surveys), entry)
+                    step.move(content, f"surveys/{ident}")
+            step.place = None
+            first = survey_of(known or {**NOT_YET, **entry})
+            if known is not None:
+                self._mend_original(first, content, now)
+        return receipt_of(first, again=known is not None)
+
+    def survey(self, ident: str) -> Survey:
+        """A survey by its id.
+
+        Raises
+        ------
+        StoreError
+            There is none of that id.
+        """
+        with self._view() as connection:
+            return survey_of(_known(connection, catalogue.surveys, ident))
+
+    def surveys(self, *, status: SurveyStatus | None = None, sender: str | None = None, layer: str | None = None) -> list[Survey]:
+        """The surveys, newest first; of one status, sender or layer where given."""
+        table = catalogue.surveys
+        chosen = {"status": status, "sender": None if sender is None else _text(sender), "layer": layer}
+        query = sa.select(table).where(*(table.c[name] == value for name, value in chosen.items() if value is not None))
+        with self._view() as connection:
+            rows = connection.execute(query.order_by(table.c.received_at.desc(), table.c.id))
+            return [survey_of(row._mapping) for row in rows]
+
+    def original(self, survey: str | Survey) -> Path:
+        """The file of a survey as it was delivered; to be read only."""
+        ident = survey.id if isinstance(survey, Survey) else self.survey(survey).id
+        return self.folder / "surveys" / ident / ORIGINAL
+
+    def record_check(
+        self,
+        survey: str,
+        findings: Iterable[Finding],
+        *,
+        profile: str | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        now: datetime.datetime,
+    ) -> Survey:
+        """Note what was found in a survey, in place of what an earlier check found; a returned survey can be decided again."""
+        values: dict[str, Any] = {"findings": [one.record() for one in findings], "profile": profile, "checked_at": utc(now)}
+        values["mapping"] = None if mapping is None else dict(mapping)
+        with self._change() as connection:
+            known = _known(connection, catalogue.surveys, survey)
+            if known["status"] != "accepted":
+                values["status"] = "checked"
+            _update(connection, catalogue.surveys, survey, values)
+            return survey_of({**known, **values})
+
+    def return_(self, survey: str, reason: str, *, by: str, now: datetime.datetime, origin: str = "") -> Survey:
+        """Give a survey back to its sender with a reason; the file stays here.
+
+        Raises
+        ------
+        StoreError
+            It is accepted already.
+        """
+        values = {"status": "returned", "reason": _text(reason), "decided_by": _text(by), "decided_at": utc(now)}
+        with self._change() as connection:
+            known = _known(connection, catalogue.surveys, survey)
+            if known["status"] == "accepted":
+                raise StoreError(_wrong_step(known, message("Withdraw its dataset instead.")))
+            _update(connection, catalogue.surveys, survey, values)
+            _log(connection, now, by, origin, "survey-returned", survey, {"reason": values["reason"]})
+            return survey_of({**known, **values})
+
+    # ----------------------------------------------------------------------------------------------------------------- datasets
+
+    def accept(
+        self,
+        survey: str | None,
+        table: pd.DataFrame,
+        *,
+        by: str,
+        now: datetime.datetime,
+        provenance: Mapping[str, Any],
+        layer: str | None = None,
+        date: datetime.date | None = None,
+        trust: str | None = None,
+        origin: str = "",
+    ) -> Dataset:
+        """Make a table the current dataset of its layer; the one before is superseded and stays.
+
+        A table that is a dataset already becomes current again, with its first provenance; nothing is written for it.
+
+        Parameters
+        ----------
+        survey
+            The survey that the table was made of, checked; None for a table that nobody delivered, which needs `layer`.
+        provenance
+            How the table came about, for JSON: source, licence, program, steps.
+        date
+            When its state of the ground was seen.
+        trust
+            A word for how far its source is trusted.
+
+        Returns
+        -------
+        Dataset
+            With `change`: rows and columns added, removed and changed against the dataset before.
+
+        Raises
+        ------
+        StoreError
+            The survey is not checked or was returned, columns can't be kept, or there is no room on the disk.
+        UnknownNameError
+            No such layer.
+        """
+        now = utc(now)
+        layer = self._layer(survey, layer)
+        with mended(self.folder.name):
+            self._room(0)
+        ordered = datasets.in_order(table, layer)
+        ident = datasets.content_id(ordered, layer)
+        entry: dict[str, Any] = {"id": ident, "layer": layer, "survey_id": survey, "made_at": now, "rows": len(ordered)}
+        entry |= {"date": date, "trust": trust, "provenance": dict(provenance), "status": "current"}
+        change = self._compared(layer, ordered, ident)
+        with self._making() as step:
+            made = step.folder / "content.parquet"
+            with self._view() as connection:
+                is_new = _row(connection, catalogue.datasets, ident) is None
+            if is_new:
+                datasets.write(ordered, made)
+                made.chmod(0o444)
+                entry |= {"sha256": sha256_of(made), "bytes": made.stat().st_size}
+            while True:
+                with writing(self.engine) as connection:
+                    before = _current(connection, layer)
+                    fits = change.before == (before["id"] if before is not None else None)
+                    if fits:
+                        was = None if survey is None else _known(connection, catalogue.surveys, survey)
+                        made_of = self._enter(connection, step, made, entry, before)
+                        if change.before != ident or (was is not None and was["status"] != "accepted"):
+                            _log(connection, now, by, origin, "dataset-accepted", ident, {"survey": survey, **change.counts()})
+                        if was is not None and was["status"] != "accepted":
+                            _ready(was)
+                            decided = {"status": "accepted", "decided_by": _text(by), "decided_at": now, "reason": None}
+                            _update(connection, catalogue.surveys, was["id"], decided)
+                if fits:
+                    break
+                change = self._compared(layer, ordered, ident)  # somebody was quicker
+            step.place = None
+        return replace(dataset_of(made_of), change=change)
+
+    def _enter(
+        self,
+        connection: Connection,
+        step: staging.Step,
+        made: Path,
+        entry: Mapping[str, Any],
+        before: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The rows of the catalogue for a dataset that becomes current."""
+        table, ident = catalogue.datasets, entry["id"]
+        if before is not None and before["id"] != ident:
+            _update(connection, table, before["id"], {"status": "superseded"})
+        known = _row(connection, table, ident)
+        if known is not None:
+            _update(connection, table, ident, {"status": "current"})
+            return {**known, "status": "current"}
+        full = {**entry, "supersedes": None if before is None else before["id"]}
+        connection.execute(sa.insert(table), full)
+        step.move(made, f"layers/{entry['layer']}/{ident}.parquet")
+        return full
+
+    def _layer(self, survey: str | None, layer: str | None) -> str:
+        """The layer that a table is for."""
+        if survey is not None:
+            known = self.survey(survey)
+            _ready({"id": known.id, "status": known.status})
+            if layer not in (None, known.layer):
+                raise ValueError(f"survey {survey} is of layer {known.layer}, not {layer}")
+            return known.layer
+        if layer is None:
+            raise ValueError("a table without a survey needs its layer")
+        return _known_layer(layer)
+
+    def _compared(self, layer: str, table: pd.DataFrame, ident: str) -> Change:
+        with self._view() as connection:
+            before = _current(connection, layer)
+        if before is not None and before["id"] == ident:
+            return Change(ident, 0, rows_same=len(table))
+        if before is not None:
+            with suppress(StoreError):  # a damaged file of the past is no reason to refuse a new one
+                return datasets.compare(self.read(before["id"]), table, before["id"])
+        ids = tuple(table["id"].astype("string").dropna()) if "id" in table else ()
+        return Change(None if before is None else before["id"], len(table), added=ids, compared=before is None)
+
+    def dataset(self, ident: str) -> Dataset:
+        """A dataset by its id.
+
+        Raises
+        ------
+        StoreError
+            There is none of that id.
+        """
+        with self._view() as connection:
+            return dataset_of(_known(connection, catalogue.datasets, ident))
+
+    def datasets(self, layer: str | None = None, *, current: bool = True) -> list[Dataset]:
+        """The current dataset of each layer, or all there ever were, newest first; of one layer where given."""
+        table = catalogue.datasets
+        query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
+        if layer is not None:
+            query = query.where(table.c.layer == layer)
+        if current:
+            query = query.where(table.c.status == "current")
+        with self._view() as connection:
+            return [dataset_of(row._mapping) for row in connection.execute(query)]
+
+    def path(self, dataset: str | Dataset) -> Path:
+        """The file of a dataset; to be read only."""
+        known = dataset if isinstance(dataset, Dataset) else self.dataset(dataset)
+        return self.folder / "layers" / known.layer / f"{known.id}.parquet"
+
+    def read(self, dataset: str | Dataset) -> pd.DataFrame:
+        """The table of a dataset, a GeoDataFrame where it has shapes, in the order of its file.
+
+        Raises
+        ------
+        StoreError
+            There is none of that id, or its file is damaged.
+        """
+        path = self.path(dataset)
+        try:
+            return datasets.read(path)
+        except (OSError, ValueError) as error:  # Arrow's errors are both
+            raise StoreError(damaged(self._seen(path))) from error
+
+    def withdraw(self, dataset: str, *, by: str, reason: str, now: datetime.datetime, origin: str = "") -> Dataset:
+        """Take a dataset out of use, with a reason. The layer then has none until one is accepted, be it an old one."""
+        with self._change() as connection:
+            known = _known(connection, catalogue.datasets, dataset)
+            _update(connection, catalogue.datasets, dataset, {"status": "withdrawn"})
+            _log(connection, now, by, origin, "dataset-withdrawn", dataset, {"reason": _text(reason), "was": known["status"]})
+            return dataset_of({**known, "status": "withdrawn"})
+
+    # --------------------------------------------------------------------------------------------------------------------- runs
+
+    def add_run(self, run: Run, made_at: datetime.datetime, *, by: str = "", origin: str = "") -> RunRecord:
+        """Keep a run; one that is here already is left as it is.
+
+        The datasets it read are known by the hashes of the files in `run.info`.
+        """
+        made_at = utc(made_at)
+        with self._view() as connection:
+            known = _row(connection, catalogue.runs, run.id)
+        if known is not None:
+            return run_of(known)
+        with self._making() as step:
+            self._room(0)
+            made = _saved(run, step.folder)
+            files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
+            with writing(self.engine) as connection:
+                known = _row(connection, catalogue.runs, run.id)
+                if known is None:
+                    entry = {"id": run.id, "made_at": made_at, "scheme": run.info["scheme"]["id"], "files": files}
+                    entry |= {"datasets": _read_by(run, connection), "published_at": None}
+                    connection.execute(sa.insert(catalogue.runs), entry)
+                    _log(connection, made_at, by, origin, "run-made", run.id, {"datasets": entry["datasets"]})
+                    step.move(made, f"runs/{run.id}")
+            step.place = None
+        return run_of(known or entry)
+
+    def runs(self, *, published: bool = False) -> list[RunRecord]:
+        """The runs, newest first; only published ones where asked."""
+        table = catalogue.runs
+        query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
+        if published:
+            query = query.where(table.c.published_at.is_not(None))
+        with self._view() as connection:
+            return [run_of(row._mapping) for row in connection.execute(query)]
+
+    def run(self, ident: str) -> Run:
+        """A run as it was made.
+
+        Raises
+        ------
+        StoreError
+            There is none of that id, or its files are damaged.
+        """
+        with self._view() as connection:
+            place = self.folder / "runs" / str(_known(connection, catalogue.runs, ident)["id"])
+        try:
+            return load(place)
+        except (OSError, ValueError) as error:
+            raise StoreError(damaged(self._seen(place))) from error
+
+    def publish_run(self, run: str, *, by: str, now: datetime.datetime, origin: str = "") -> RunRecord:
+        """Let the public see a run; the first time counts."""
+        with self._change() as connection:
+            known = _known(connection, catalogue.runs, run)
+            if known["published_at"] is None:
+                known["published_at"] = utc(now)
+                _update(connection, catalogue.runs, run, {"published_at": known["published_at"]})
+                _log(connection, now, by, origin, "run-published", run, {})
+            return run_of(known)
+
+    # ----------------------------------------------------------------------------------------------------------- jobs, decisions
+
+    def record_job(self, job: Job) -> None:
+        """Note where a job is: a new one, or new state, progress and message of one that is known."""
+        values = {"state": job.state, "progress": job.progress, "message": dict(job.message)}
+        with self._change() as connection:
+            if _row(connection, catalogue.jobs, job.id) is None:
+                values |= {"id": job.id, "kind": job.kind, "made_at": utc(job.made_at)}
+                connection.execute(sa.insert(catalogue.jobs), values)
+            else:
+                _update(connection, catalogue.jobs, job.id, values)
+
+    def jobs(self, *, state: str | None = None) -> list[Job]:
+        """The jobs, newest first; of one state where given."""
+        table = catalogue.jobs
+        query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
+        if state is not None:
+            query = query.where(table.c.state == state)
+        with self._view() as connection:
+            return [Job(**row._mapping) for row in connection.execute(query)]
+
+    def decisions(self, subject: str | None = None) -> list[Decision]:
+        """The log, oldest first; of one survey, dataset or run where given. Nobody can change or remove a line of it."""
+        table = catalogue.decisions
+        query = sa.select(table).order_by(table.c.number)
+        if subject is not None:
+            query = query.where(table.c.subject == subject)
+        with self._view() as connection:
+            return [Decision(**row._mapping) for row in connection.execute(query)]
+
+    # --------------------------------------------------------------------------------------------------------------------- care
+
+    def fsck(self, *, hashes: bool = True) -> tuple[Finding, ...]:
+        """Everything in which folder and catalogue disagree; nothing where all is well.
+
+        Errors: what the catalogue knows is missing or has changed. Warnings: what it doesn't know, what was left half-written.
+
+        Parameters
+        ----------
+        hashes
+            Read every file and compare its hash; without it only that it is there and its size.
+        """
+        with mended(self.folder.name):
+            return tuple(fsck.check(self.folder, self.engine, hashes=hashes))
+
+    def tidy(self) -> int:
+        """Remove what killed processes left in staging, with what they had put in a place and not acknowledged; returns how many.
+
+        What another process is making right now is left alone, and so is everything else.
+        """
+        with mended(self.folder.name):
+            left = staging.left(self.folder)
+            for step in left:
+                self._end(step)
+        return len(left)
+
+    def backup(self, path: Path | str) -> Path:
+        """Write the whole study into one file, as it is at this moment, while others go on; a file of that name is replaced.
+
+        It holds the catalogue (as SQLite, also where it lives in PostgreSQL), all the catalogue knows, and the other files of the
+        folder such as study.toml as they are, without other backups.
+
+        Raises
+        ------
+        StoreError
+            The place can't be written.
+        """
+        place = Path(path).resolve()
+        with self._making() as step:
+            catalogue_file = step.folder / catalogue.FILE
+            self._copy_catalogue(catalogue_file)
+            kept = catalogue.connect(step.folder)
+            try:
+                with reading(kept) as connection:
+                    files = known_files(connection)
+            finally:
+                kept.dispose()
+            receipts = [f"{Path(one).parent.as_posix()}/{RECEIPT}" for one in files if one.startswith("surveys/")]
+            others = self._others()
+            with mended(place.name):
+                pack(
+                    place,
+                    {catalogue.FILE: catalogue_file} | {one: self.folder / one for one in sorted([*files, *receipts, *others])},
+                )
+        return place
+
+    def _copy_catalogue(self, target: Path) -> None:
+        """One view of the catalogue as a file of SQLite."""
+        if self.engine.dialect.name == "sqlite":
+            import sqlite3
+
+            source, copy = self.engine.raw_connection(), sqlite3.connect(target)
+            try:
+                source.driver_connection.backup(copy)  # type: ignore[union-attr]  # sqlite3.Connection
+                copy.execute("PRAGMA journal_mode = DELETE").close()  # one file, without companions
+            finally:
+                copy.close()
+                source.close()
+            return
+        engine = catalogue.connect(target.parent)
+        try:
+            catalogue.migrate(engine)
+            with reading(self.engine) as view, writing(engine) as connection:
+                catalogue.copy(view, connection)
+        finally:
+            engine.dispose()
+
+    @classmethod
+    def restore(cls, path: Path | str, folder: Path | str, url: str | None = None) -> Store:
+        """Make a study folder from a backup, check all of it, and open it.
+
+        Parameters
+        ----------
+        folder
+            A place where nothing is yet; it appears whole or not at all.
+        url
+            An empty PostgreSQL database for the catalogue.
+
+        Raises
+        ------
+        StoreError
+            The file is no backup or is damaged, or there is something in the folder or the database already.
+        """
+        target = Path(folder).resolve()
+        with mended(target.name):
+            if target.exists() and (not target.is_dir() or any(target.iterdir())):
+                raise StoreError(_not_empty(target.name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            making = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            try:
+                unpack(Path(path), making)
+                with cls.open(making) as store:
+                    damaged = store.fsck()
+                    if damaged:
+                        raise StoreError(*damaged)
+                    if url is None:
+                        shutil.rmtree(making / staging.FOLDER, ignore_errors=True)
+                    else:
+                        store._into(url)
+                if url is not None:
+                    (making / catalogue.FILE).unlink()
+                making.chmod(0o755)
+                staging.flush(making)
+                making.rename(target)
+                staging.flush(target.parent)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+        return cls.open(target, url)
+
+    def _into(self, url: str) -> None:
+        """Copy the catalogue into an empty one at `url`."""
+        engine = catalogue.connect(self.folder, url)
+        try:
+            catalogue.migrate(engine)
+            with reading(self.engine) as source, writing(engine) as target:
+                if not catalogue.is_empty(target):
+                    raise StoreError(_not_empty("catalogue"))
+                catalogue.copy(source, target)
+        finally:
+            engine.dispose()
+
+    # -------------------------------------------------------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _view(self) -> Iterator[Connection]:
+        with mended(self.folder.name), reading(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        with mended(self.folder.name), writing(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _making(self) -> Iterator[staging.Step]:
+        with mended(self.folder.name):
+            step = staging.begin(self.folder)
+            try:
+                yield step
+            finally:
+                self._end(step)
+
+    def _end(self, step: staging.Step) -> None:
+        """Clear a step away; what it put in a place stays if the catalogue has it, whatever was said about the commit."""
+        if step.place is not None:
+            try:
+                with writing(self.engine) as connection:
+                    if step.place not in known_places(connection):
+                        step.take_back()
+            except (OSError, DBAPIError):  # the step stays as it is for the next `tidy`
+                os.close(step.lock)
+                return
+        step.end()
+
+    def _keep(self, source: Path | str | BinaryIO, target: Path, at_most: int | None) -> tuple[str, int]:
+        """Copy what was delivered, onto the disk; SHA-256 and size."""
+        if isinstance(source, (str, Path)):
+            try:
+                stream = Path(source).open("rb")  # noqa: SIM115  # closed below
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                said = message("{path} can't be read: {reason}", path=Path(source).name, reason=reason)
+                raise StoreError(finding("unreadable", "error", Path(source).name, said)) from error
+            with stream:
+                self._room(os.fstat(stream.fileno()).st_size)
+                return self._keep(stream, target, at_most)
+        digest, size = hashlib.sha256(), 0
+        with target.open("xb") as out:
+            while piece := source.read(CHUNK_BYTES):
+                size += len(piece)
+                if at_most is not None and size > at_most:
+                    raise StoreError(_wrong_size(message("The file is larger than {limit} bytes.", limit=at_most)))
+                self._room(len(piece))
+                digest.update(piece)
+                out.write(piece)
+            if not size:
+                raise StoreError(_wrong_size(message("The file is empty.")))
+            out.flush()
+            os.fchmod(out.fileno(), 0o444)
+            os.fsync(out.fileno())
+        return digest.hexdigest(), size
+
+    def _mend_original(self, survey: Survey, content: Path, now: datetime.datetime) -> None:
+        """Put a fresh copy where an original is missing or has rotted."""
+        target = self.folder / "surveys" / survey.id / ORIGINAL
+        if target.is_file() and sha256_of(target) == survey.sha256:
+            return
+        with writing(self.engine) as connection:
+            staging.make_folder(target.parent, self.folder)
+            (content / ORIGINAL).replace(target)
+            staging.flush(target.parent)
+            _log(connection, now, "", "", "original-mended", survey.id, {})
+
+    def _room(self, size: int) -> None:
+        """No room for `size` bytes beside the reserve: StoreError."""
+        if shutil.disk_usage(self.folder).free < size + self.reserve_bytes:
+            raise StoreError(catalogue.disk_full(self.folder.name))
+
+    def _others(self) -> list[str]:
+        """Files of the folder that the store knows nothing of, such as study.toml and what it names."""
+        skipped = {staging.FOLDER, "surveys", "runs", "layers", catalogue.FILE, f"{catalogue.FILE}-wal", f"{catalogue.FILE}-shm"}
+        tops = [path for path in self.folder.iterdir() if path.name not in skipped]
+        below = (Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names)
+        return [self._seen(path) for path in (*tops, *below) if path.is_file() and not is_backup(path)]
+
+    def _seen(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+NOT_YET: Mapping[str, None] = dict.fromkeys(("checked_at", "profile", "mapping", "findings", "decided_at", "decided_by", "reason"))
+
+
+def _row(connection: Connection, table: sa.Table, ident: str) -> dict[str, Any] | None:
+    row = connection.execute(sa.select(table).where(table.c.id == ident)).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def _known(connection: Connection, table: sa.Table, ident: str) -> dict[str, Any]:
+    """The row of an id, or StoreError."""
+    row = _row(connection, table, ident)
+    if row is None:
+        raise StoreError(
+            finding(
+                "unknown-id",
+                "error",
+                table.name,
+                message("'{id}' is not in the catalogue.", id=str(ident)[:80]),
+                expected=message("Whatever is not in the catalogue does not exist."),
+            )
+        )
+    return row
+
+
+def _current(connection: Connection, layer: str) -> dict[str, Any] | None:
+    table = catalogue.datasets
+    row = connection.execute(sa.select(table).where(table.c.layer == layer, table.c.status == "current")).one_or_none()
+    return None if row is None else dict(row._mapping)
+
+
+def _update(connection: Connection, table: sa.Table, ident: str, values: Mapping[str, Any]) -> None:
+    connection.execute(sa.update(table).where(table.c.id == ident).values(**values))
+
+
+def _log(
+    connection: Connection, now: datetime.datetime, by: str, origin: str, what: str, subject: str, details: Mapping[str, Any]
+) -> None:
+    entry = {"made_at": now, "who": _text(by), "origin": _text(origin), "what": what, "subject": subject, "details": dict(details)}
+    connection.execute(sa.insert(catalogue.decisions), entry)
+
+
+def _ready(survey: Mapping[str, Any]) -> None:
+    """A survey that can be accepted, or StoreError."""
+    if survey["status"] not in ("checked", "accepted"):
+        raise StoreError(_wrong_step(survey, message("Check it first; a returned survey has to be checked again.")))
+
+
+def _wrong_step(survey: Mapping[str, Any], remedy: Message) -> Finding:
+    return finding(
+        "wrong-step", "error", survey["id"], message("The survey is {status}.", status=STATES[survey["status"]]), remedy=remedy
+    )
+
+
+def _known_layer(layer: str) -> str:
+    known = registers.register("layers")
+    if layer not in known:
+        raise UnknownNameError(
+            finding(
+                "unknown-name",
+                "error",
+                "layers",
+                message("'{name}' is not known.", name=str(layer)[:80]),
+                expected=message("Known: {known}.", known=list(known)),
+            )
+        )
+    return layer
+
+
+def _text(text: str) -> str:
+    """Text as both databases can keep it: composed (NFC), without control characters and halves of letters."""
+    whole = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    return "".join(letter for letter in whole if letter in "\n\t" or unicodedata.category(letter) != "Cc")
+
+
+def _file_name(name: str) -> str:
+    r"""The last part of a name from outside, as text.
+
+    >>> _file_name("C:\\surveys\\دمار.zip"), _file_name("../../etc/passwd"), _file_name("")
+    ('دمار.zip', 'passwd', '-')
+    """
+    last = _text(name).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return " ".join(last.split())[:NAME_LENGTH] or "-"
+
+
+def _wrong_size(found: Message) -> Finding:
+    return finding("file-size", "error", ORIGINAL, found, remedy=message("Look at the file and deliver it again."))
+
+
+def _not_empty(place: object) -> Finding:
+    return finding(
+        "not-empty",
+        "error",
+        str(place),
+        message("There is something in {place} already.", place=place),
+        expected=message("A backup is restored to where nothing is yet."),
+        remedy=message("Choose another folder."),
+    )
+
+
+def _read_by(run: Run, connection: Connection) -> list[str]:
+    """The datasets that a run read. `geo.reading.sha256` hashes the hashes of a file's parts, here of one part."""
+    read = {layer["sha256"] for layer in run.info["layers"]}
+    rows = connection.execute(sa.select(*catalogue.datasets.c["id", "sha256"]))
+    return sorted(row.id for row in rows if read & {row.sha256, hashlib.sha256(bytes.fromhex(row.sha256)).hexdigest()})
+
+
+def _saved(run: Run, folder: Path) -> Path:
+    """`geo.run.save`, with a full disk said as one."""
+    try:
+        return save(run, folder)
+    except ExportError as error:
+        if error.__cause__ is not None and catalogue.is_full(error.__cause__):
+            raise StoreError(catalogue.disk_full(folder.parents[1].name)) from error
+        raise StoreError(*error.findings) from error
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """A new file, onto the disk."""
+    with path.open("xb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())

@@ -1,0 +1,138 @@
+"""Kill, full disk, power cut: nothing acknowledged is lost, nothing half-done is seen, the store opens at once and fsck is clean.
+
+The controls at the end weaken the store on purpose; the same hammer has to find that, or it proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.postgres import database
+
+ROOT = Path(__file__).parents[2]
+LONG_KILLS, LONG_CUTS = 520, 120
+
+
+def hammer(*words: object, within: tuple[str, ...] = ()) -> dict[str, Any]:
+    command = [*within, sys.executable, "-m", "tests.faults.hammer", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: a killed process needs no disk, and syncing takes most of the time."""
+    if not os.access("/dev/shm", os.W_OK):  # noqa: S108
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def clean(result: dict[str, Any], least: int) -> None:
+    assert result["losses"] == []
+    assert result["acknowledged"] >= least
+    assert result.get("slowest_s", 0.0) < 10
+
+
+# --------------------------------------------------------------------------------------------------------------------- killed
+
+
+def test_a_killed_process_loses_nothing(memory: Path) -> None:
+    clean(hammer("kill", memory, 25, 1), least=25)
+
+
+@pytest.mark.faults
+def test_a_process_killed_hundreds_of_times_loses_nothing(memory: Path) -> None:
+    clean(hammer("kill", memory, LONG_KILLS, 2), least=LONG_KILLS)
+
+
+@pytest.mark.faults
+def test_a_killed_process_loses_nothing_on_postgresql(memory: Path) -> None:
+    clean(hammer("kill", memory, 60, 3, "--url", database()), least=60)
+
+
+# ------------------------------------------------------------------------------------------------------------------ full disk
+
+
+@lru_cache(maxsize=1)
+def alone() -> tuple[str, ...] | None:
+    """How this user gets a mount namespace of their own: as root, or as root of a user namespace; None where not."""
+    for command in (("unshare", "-m"), ("unshare", "-r", "-m")):
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True).returncode == 0
+        ):
+            return command
+    return None
+
+
+def fill(tmp_path: Path, seed: int, *sizes: int) -> dict[str, Any]:
+    within = alone()
+    if within is None:
+        pytest.skip("this user may not mount a tmpfs")
+    return hammer("full", tmp_path, seed, *sizes, within=within)
+
+
+def test_a_full_disk_is_refused_cleanly(tmp_path: Path) -> None:
+    result = fill(tmp_path, 1, 150, 1_300)
+    clean(result, least=10)
+    assert result["refused"] >= 8
+
+
+@pytest.mark.faults
+def test_disks_of_many_sizes_are_refused_cleanly(tmp_path: Path) -> None:
+    rng = random.Random(4)  # noqa: S311
+    clean(fill(tmp_path, 4, *(rng.randint(40, 6_000) for _ in range(60))), least=600)
+
+
+# ------------------------------------------------------------------------------------------------------------------ power cut
+
+
+def cut(tmp_path: Path, rounds: int, seed: int, *words: str) -> dict[str, Any]:
+    """Cuts on an ext4 image; only root may mount one."""
+    if os.geteuid() != 0 or alone() != ("unshare", "-m"):
+        pytest.skip("only root may mount an ext4 image")
+    image, place = tmp_path / "try.img", tmp_path / "try"
+    place.mkdir()
+    with image.open("wb") as disk:
+        disk.truncate(16 * 2**20)
+    script = f'mkfs.ext4 -q -F "{image}" && mount -o loop "{image}" "{place}"'
+    tried = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"an ext4 image can't be mounted on a loop device here: {tried.stderr.strip()}")
+    return hammer("power", tmp_path, rounds, seed, *words, within=("unshare", "-m"))
+
+
+def test_a_power_cut_loses_nothing(tmp_path: Path) -> None:
+    clean(cut(tmp_path, 3, 1), least=10)
+
+
+@pytest.mark.faults
+def test_many_power_cuts_lose_nothing(tmp_path: Path) -> None:
+    clean(cut(tmp_path, LONG_CUTS, 5), least=LONG_CUTS)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("weakened", [("--synchronous", "NORMAL"), ("--without-fsync",)])
+def test_the_hammer_finds_a_store_that_does_not_sync(tmp_path: Path, weakened: tuple[str, ...]) -> None:
+    result = cut(tmp_path, 12, 6, *weakened)
+    assert result["cuts_with_loss"] >= 6
+
+
+def test_normal_is_not_enough(tmp_path: Path) -> None:
+    assert cut(tmp_path, 2, 6, "--synchronous", "NORMAL")["lost"] > 0
