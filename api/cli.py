@@ -6,52 +6,22 @@ locale (Arabic where it says `ar`), else English. A fault ends with status 1 and
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api import survey_commands
+from api.terminal import N_, database, faults, language, localised, progress, tell_findings, without_language
 from geo.messages import LANGS, Lang, Message, gettext, message
 
 if TYPE_CHECKING:
-    from geo.errors import Finding, TarmimError
     from geo.harmonise import City
     from geo.run import Run
 
 FORMATS = ("csv", "xlsx", "geojson", "gpkg", "parquet")
-
-
-def language(arguments: Sequence[str]) -> Lang:
-    """The language asked for on the command line, else by the environment, else English.
-
-    >>> language(["rank", "homs", "--lang", "ar"])
-    'ar'
-    """
-    asked = [after for before, after in zip(arguments, [*arguments[1:], ""], strict=True) if before == "--lang"]
-    asked += [one.removeprefix("--lang=") for one in arguments if one.startswith("--lang=")]
-    asked += [os.environ.get(name, "") for name in ("TARMIM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")]
-    for text in asked:
-        for lang in LANGS:
-            if text.lower().split("_")[0].split(".")[0] == lang:
-                return lang
-    return "en"
-
-
-def without_language(arguments: Sequence[str]) -> list[str]:
-    """The arguments without `--lang`, which may stand anywhere; a language nobody knows stays and is refused."""
-    left: list[str] = []
-    rest = iter(arguments)
-    for one in rest:
-        value = one.removeprefix("--lang=") if one.startswith("--lang=") else next(rest, "") if one == "--lang" else None
-        if value is None:
-            left.append(one)
-        elif value not in LANGS:
-            left += ["--lang", value]
-    return left
 
 
 def main() -> None:
@@ -62,56 +32,11 @@ def main() -> None:
     command(args=without_language(arguments), prog_name="tarmim", obj=lang)
 
 
-@contextmanager
-def _faults(lang: Lang) -> Iterator[None]:
-    """One report and status 1 instead of a traceback, for everything a user can mend."""
-    from geo.errors import TarmimError
-
-    try:
-        yield
-    except TarmimError as error:
-        _tell(error, lang)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _tell(error: TarmimError, lang: Lang) -> None:
-    for one in error.findings:
-        typer.secho("✗ " + one.render(lang), err=True, fg=typer.colors.RED)
-
-
-def _tell_findings(findings: Sequence[Finding], lang: Lang, *, err: bool = True) -> None:
-    signs = {"error": ("✗", typer.colors.RED), "warning": ("!", typer.colors.YELLOW), "info": ("·", None)}
-    for one in findings:
-        sign, colour = signs[one.severity]
-        typer.secho(f"{sign} {one.render(lang)}", err=err, fg=colour)
-
-
-@contextmanager
-def _progress(lang: Lang, total: int) -> Iterator[Callable[[Message], None]]:
-    """A bar on a terminal, silence elsewhere; each step says its name when it begins."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-
-        def step(text: Message) -> None:
-            bar.update(task, advance=1, description=text.render(lang))
-
-        yield step
-
-
 def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
-    from geo import pipeline
+    from geo import pipeline, surveys
 
     opened, chosen = pipeline.open_study(study, scheme)
-    city = pipeline.read_city(opened, step)
+    city = pipeline.read_city(opened, step, accepted=surveys.accepted(opened, database()))
     return city, pipeline.assess(city, chosen, step)
 
 
@@ -161,25 +86,6 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     typer.echo(gettext("Rows left out, with their reasons: {n}.", lang, n=len(run.left_out)))
 
 
-def N_(text: str) -> str:  # noqa: N802  # gettext's own name for "to be translated later"
-    """Mark a text for the catalogues; `localised` puts it into the user's language."""
-    return text
-
-
-def localised(command: Any, lang: Lang) -> Any:
-    """The command tree with every help text in a language."""
-    for name in ("help", "short_help", "epilog"):
-        text = getattr(command, name, None)
-        if text:
-            setattr(command, name, "\n\n".join(gettext(part, lang) for part in text.split("\n\n")))
-    for option in getattr(command, "params", ()):
-        if getattr(option, "help", None):
-            option.help = gettext(option.help, lang)
-    for one in getattr(command, "commands", {}).values():
-        localised(one, lang)
-    return command
-
-
 app = typer.Typer(
     help=N_("Decide what a city repairs first after a war or an earthquake."),
     no_args_is_help=True,
@@ -187,6 +93,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(survey_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -218,18 +125,18 @@ def init(
 ) -> None:
     from geo.study import begin_study
 
-    with _faults(ctx.obj):
+    with faults(ctx.obj):
         path = begin_study(folder, name_ar=name_ar, name_en=name_en, crs=crs)
     typer.echo(gettext("Written: {path}. Add the layers, then run `tarmim check`.", ctx.obj, path=path))
 
 
 @app.command(help=N_("Everything that is wrong or odd with a study, in one report."), epilog=EXAMPLE + "tarmim check homs")
 def check(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None) -> None:
-    from geo import pipeline
+    from geo import pipeline, surveys
 
-    with _faults(ctx.obj), _progress(ctx.obj, 16) as step:
-        found = pipeline.check(study, scheme, step)
-    _tell_findings(found, ctx.obj, err=False)
+    with faults(ctx.obj), progress(ctx.obj, 16) as step:
+        found = pipeline.check(study, scheme, step, accepted=lambda one: surveys.accepted(one, database()))
+    tell_findings(found, ctx.obj, err=False)
     if not pipeline.is_sound(found):
         raise typer.Exit(1)
     typer.echo(gettext("The study can be ranked.", ctx.obj))
@@ -242,11 +149,11 @@ def check(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None)
 def rank(
     ctx: typer.Context,
     study: StudyArgument,
-    out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, runs/<run> of the study"))] = None,
+    out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, exports/<run> of the study"))] = None,
     scheme: SchemeOption = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
 ) -> None:
-    with _faults(ctx.obj):
+    with faults(ctx.obj):
         run, folder = _rank(study, out, scheme, ctx.obj)
     _summary(run, top, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
@@ -263,7 +170,7 @@ def map_(
     out: Annotated[Path, typer.Option(help=N_("File to write"))] = Path("map.html"),
     scheme: SchemeOption = None,
 ) -> None:
-    with _faults(ctx.obj), _progress(ctx.obj, 18) as step:
+    with faults(ctx.obj), progress(ctx.obj, 18) as step:
         city, run = _assessed(study, scheme, step)
         path = _write_map(run, city, out, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=path))
@@ -290,7 +197,7 @@ def export(
             gettext("'{name}' is not known.", ctx.obj, name=unknown[0]) + " " + gettext("Known: {known}.", ctx.obj, known=FORMATS)
         )
         raise typer.BadParameter(fault, param_hint="--format")
-    with _faults(ctx.obj), _progress(ctx.obj, 18) as step:
+    with faults(ctx.obj), progress(ctx.obj, 18) as step:
         _, run = _assessed(study, scheme, step)
         write(run, out, (*(f"priorities.{one}" for one in wanted), "left_out.csv", "run.json"))
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=out))
@@ -315,7 +222,7 @@ def demo(
 ) -> None:
     from geo.study import copy_demo
 
-    with _faults(ctx.obj):
+    with faults(ctx.obj):
         copy_demo(folder)
         run, written = _rank(folder, None, None, ctx.obj)
     _summary(run, 10, ctx.obj)
@@ -325,17 +232,25 @@ def demo(
 
 
 def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
-    """Rank a study and write everything: into `out`, or into the study's own folder of runs."""
+    """Rank a study and write everything into `out`; without it, the run goes into the study's store and the files beside it."""
     from geo import export
-    from geo import run as runs
 
-    with _progress(lang, 20) as step:
+    with progress(lang, 20) as step:
         city, run = _assessed(study, scheme, step)
-        folder = out or runs.save(run, city.study.folder / "runs")
+        folder = out or _kept(run, city.study.folder)
         step(message("Writing tables and map"))
         export.export(run, folder)
         _write_map(run, city, folder / "map.html", lang)
     return run, folder
+
+
+def _kept(run: Run, study: Path) -> Path:
+    """Enter a run into the study's store; its files for people go into `exports/<run>`."""
+    from geo.store import Store
+
+    with Store.open(study, database()) as store:
+        store.add_run(run, survey_commands.now(), by=survey_commands.who(), origin=survey_commands.COMMAND)
+    return study / "exports" / run.id
 
 
 def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
@@ -345,7 +260,7 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
     from api.settings import Settings
     from api.state import load
 
-    with _faults(lang):
+    with faults(lang):
         chosen = Settings(study=study, host=host, port=port, lang=lang)
         app = create_app(chosen, load(chosen))
     shown = f"[{host}]" if ":" in host else host

@@ -17,6 +17,7 @@ class Settings(BaseSettings):
 
     study: Path = Field(description="Folder of the study to serve")
     scheme: str | None = Field(default=None, description="Scheme to rank with, instead of the study's own")
+    database_url: str | None = Field(default=None, description="PostgreSQL catalogue, where several machines serve one city")
     host: str = Field(default="127.0.0.1", description="Address to listen on; only loopback until the service has roles")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     lang: Lang = Field(default="ar", description="Language of pages for a visitor who asks for neither Arabic nor English")

@@ -102,12 +102,12 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
     """
     spec = study.layers[name]  # type: ignore[index]  # names come from the study itself
     path = study.path(spec.path)
-    extent = _extent(study, spec, name, area)
+    extent, extent_sha256 = declared_extent(study, spec, name, area=area)
     if path.suffix.lower() in RASTERS:
-        return _raster(study, name, spec, path, extent)
+        return replace(_raster(study, name, spec, path), extent=extent, extent_sha256=extent_sha256)
     raw = read_file(path, spec, name)
     layer = prepared(study, name, spec, raw, area=area)
-    return replace(layer, sha256=sha256(path), extent=extent, extent_sha256=_extent_sha256(study, spec))
+    return replace(layer, sha256=sha256(path), extent=extent, extent_sha256=extent_sha256)
 
 
 def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None) -> Layer:
@@ -160,9 +160,21 @@ def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
     )
 
 
-def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Extent:
+def declared_extent(study: Study, spec: LayerSpec, name: str, *, area: Bounds | None = None) -> tuple[Extent, str]:
+    """Where a layer says that it looked, and the hash of the file that says so ("" where none does).
+
+    Raises
+    ------
+    SchemaError, LayerError, CrsError
+        The file holds no polygons, can't be read, or lies elsewhere.
+    """
     if spec.extent in (None, "study"):
-        return spec.extent
+        return spec.extent, ""
+    path = study.path(str(spec.extent))
+    return _extent(study, spec, name, area), sha256(path)
+
+
+def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Extent:
     where = f"{name}.extent"
     own = spec.model_copy(update={"columns": {}, "sublayer": None, "header": None, "crs": None})
     shapes = read_file(study.path(str(spec.extent)), own, where)
@@ -180,11 +192,7 @@ def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Ex
     return shapely.union_all(shapely.make_valid(to_metric(shapes, study.crs, where, area=area).geometry.to_numpy()))
 
 
-def _extent_sha256(study: Study, spec: LayerSpec) -> str:
-    return "" if spec.extent in (None, "study") else sha256(study.path(str(spec.extent)))
-
-
-def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent) -> Layer:
+def _raster(study: Study, name: str, spec: LayerSpec, path: Path) -> Layer:
     found = []
     if name != "population":
         found.append(
@@ -208,9 +216,7 @@ def _raster(study: Study, name: str, spec: LayerSpec, path: Path, extent: Extent
             )
         )
     raise_errors(found, SchemaError)
-    return Layer(
-        name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), extent, path, _extent_sha256(study, spec)
-    )
+    return Layer(name, pd.DataFrame(), spec, together([], study.crs), (), 0, sha256(path), raster=path)
 
 
 def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:

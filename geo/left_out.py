@@ -31,6 +31,14 @@ REASONS: dict[str, Message] = {
     "repeated": message("Exact repetition of an earlier row"),
     "no-neighbourhood": message("No neighbourhood of that code or name"),
     "id-missing": message("No code given"),
+    "geometry-unreadable": message("The geometry can't be read"),
+    "geometry-coordinates": message("Coordinates that are infinite or beyond any place on Earth"),
+    "record-unreadable": message("The record can't be read"),
+    "record-deleted": message("Marked as deleted in the file"),
+    "record-missing": message("A shape without a record in the table"),
+    "shape-missing": message("A record in the table without a shape"),
+    "quote-open": message("A quotation mark that is never closed"),
+    "cells-too-many": message("More cells than the header has names"),
 }
 
 

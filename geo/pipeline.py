@@ -8,9 +8,10 @@ along to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import geopandas as gpd
 import pandas as pd
@@ -25,6 +26,8 @@ from geo.scheme import Scheme, read_scheme
 from geo.study import LAYERS, Study, read_study
 
 Step = Callable[[Message], None]
+Accepted = Callable[[Study], Mapping[str, Layer]]
+NONE_ACCEPTED: Mapping[str, Layer] = MappingProxyType({})
 
 
 def silent(step: Message) -> None:
@@ -37,8 +40,13 @@ def open_study(folder: Path | str, scheme: str | None = None) -> tuple[Study, Sc
     return study, read_scheme(scheme or study.scheme, folder=study.folder)
 
 
-def read_city(study: Study, step: Step = silent) -> City:
+def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer] = NONE_ACCEPTED) -> City:
     """Read, validate, harmonise and place every layer of a study.
+
+    Parameters
+    ----------
+    accepted
+        Layers that have an accepted dataset (`geo.surveys.accepted`); they go before the files that `study.toml` names.
 
     Raises
     ------
@@ -48,10 +56,10 @@ def read_city(study: Study, step: Step = silent) -> City:
     faults: list[Finding] = []
     layers: dict[str, Layer] = {}
     area = None
-    for name in (layer for layer in LAYERS if layer in study.layers):
+    for name in (layer for layer in LAYERS if layer in study.layers or layer in accepted):
         step(message("Reading {layer}", layer=registers.both(registers.register("layers")[name], "name")))
         try:
-            layers[name] = read_layer(study, name, area=area)
+            layers[name] = accepted[name] if name in accepted else read_layer(study, name, area=area)
         except TarmimError as error:
             faults += error.findings
             continue
@@ -89,7 +97,9 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     return Run(info["run"], info, order(table), left_out)
 
 
-def check(folder: Path | str, scheme: str | None = None, step: Step = silent) -> tuple[Finding, ...]:
+def check(
+    folder: Path | str, scheme: str | None = None, step: Step = silent, *, accepted: Accepted = lambda study: {}
+) -> tuple[Finding, ...]:
     """Everything that is wrong or odd with a study, its scheme and its layers, in one report; nothing is written."""
     found: list[Finding] = []
     study = None
@@ -101,7 +111,7 @@ def check(folder: Path | str, scheme: str | None = None, step: Step = silent) ->
     if study is None:
         return tuple(found)
     try:
-        city = read_city(study, step)
+        city = read_city(study, step, accepted=accepted(study))
         people = population.people(city)
     except TarmimError as error:
         return (*found, *error.findings)

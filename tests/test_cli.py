@@ -81,9 +81,11 @@ def test_same_inputs_same_run(ranked, tmp_path):
 def test_rank_without_out_writes_into_the_study(tmp_path):
     assert tarmim("demo", "--dir", tmp_path / "demo", "--no-serve").returncode == 0
     assert tarmim("demo", "--dir", tmp_path / "demo", "--no-serve").returncode == 0  # a second time changes nothing
-    runs = list((tmp_path / "demo" / "runs").iterdir())
+    runs, exports = (list((tmp_path / "demo" / name).iterdir()) for name in ("runs", "exports"))
+    assert [one.name for one in runs] == [one.name for one in exports]
     assert len(runs) == 1
-    assert (runs[0] / "map.html").stat().st_size > 100_000
+    assert (exports[0] / "map.html").stat().st_size > 100_000
+    assert tarmim("fsck", "--study", tmp_path / "demo").returncode == 0
 
 
 def test_init_then_check(tmp_path):

@@ -1,0 +1,285 @@
+"""Commands for surveys and the store: import, look, accept or return, check the store, back it up, publish it."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.terminal import N_, database, faults, tell_findings
+from geo.messages import gettext
+
+if TYPE_CHECKING:
+    from geo.store import Store
+    from geo.study import LayerSpec, Study
+    from geo.untrusted import Allow
+
+app = typer.Typer()
+EXAMPLE = N_("Example:") + "\n\n"
+COMMAND = "command line"
+
+StudyOption = Annotated[Path, typer.Option("--study", envvar="TARMIM_STUDY", help=N_("Folder of the study (it holds study.toml)"))]
+SurveyArgument = Annotated[str, typer.Argument(metavar="ID", help=N_("Number of the survey's receipt"))]
+AdministratorOption = Annotated[bool, typer.Option("--administrator", help=N_("Also FileGDB, KML, GML, DXF and OSM"))]
+HERE = Path()
+
+
+def _allow(administrator: bool) -> Allow:
+    return "administrator" if administrator else "upload"
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _open(folder: Path) -> tuple[Study, Store]:
+    from geo.store import Store
+    from geo.study import read_study
+
+    study = read_study(folder)
+    return study, Store.open(study.folder, database())
+
+
+def who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return COMMAND
+
+
+def _choices(name: str, columns: list[str], **said: str | None) -> LayerSpec | None:
+    """What was said on the command line, or None where nothing was: then an earlier check or the study's own entry counts."""
+    from pydantic import ValidationError
+
+    from geo.errors import StudyError
+    from geo.study import LayerSpec, findings_of
+
+    pairs = {ours: theirs for ours, _, theirs in (one.partition("=") for one in columns)}
+    given: dict[str, Any] = {key: value for key, value in {**said, "columns": pairs}.items() if value}
+    try:
+        return LayerSpec(path=name, **given) if given else None
+    except ValidationError as error:
+        raise StudyError(*findings_of(error, name)) from None
+
+
+@app.command(
+    name="import",
+    help=N_("Keep a survey that a partner sent, and say what is in it."),
+    epilog=EXAMPLE + "tarmim import damage.zip --layer damage --profile unosat --sender UNOSAT --study homs",
+)
+def import_(
+    ctx: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help=N_("The file, or the parts of a shapefile"))],
+    layer: Annotated[str, typer.Option(help=N_("Layer that it is: damage, roads, facilities and so on"))],
+    study: StudyOption = HERE,
+    sender: Annotated[str, typer.Option(help=N_("Who sent it"))] = "",
+    profile: Annotated[str | None, typer.Option(help=N_("How its columns and grades map to ours: a name of data/sources"))] = None,
+    column: Annotated[list[str] | None, typer.Option(metavar="OURS=THEIRS", help=N_("A column of theirs; may be repeated"))] = None,
+    crs: Annotated[str | None, typer.Option(help=N_("Coordinate system, where the file is silent or wrong"))] = None,
+    encoding: Annotated[str | None, typer.Option(help=N_("Encoding of its letters"))] = None,
+    sublayer: Annotated[str | None, typer.Option(help=N_("Which of several layers in the file"))] = None,
+    extent: Annotated[str | None, typer.Option(help=N_("Where it looked: study, or a file of polygons"))] = None,
+    administrator: AdministratorOption = False,
+) -> None:
+    from geo import surveys
+
+    with faults(ctx.obj):
+        opened, store = _open(study)
+        with store:
+            receipt = surveys.deliver(store, files, layer=layer, sender=sender or who(), now=now())
+            typer.echo(
+                gettext(
+                    "Receipt {id}: {name}, {bytes} bytes, SHA-256 {sha256}.",
+                    ctx.obj,
+                    id=receipt.id,
+                    name=receipt.name,
+                    bytes=receipt.bytes,
+                    sha256=receipt.sha256,
+                )
+            )
+            tell_findings(receipt.findings, ctx.obj, err=False)
+            said = {"profile": profile, "crs": crs, "encoding": encoding, "sublayer": sublayer, "extent": extent}
+            choices = _choices(receipt.name, column or [], **said)
+            checked = surveys.check(store, opened, receipt.id, choices, now=now(), allow=_allow(administrator))
+    tell_findings(checked.findings, ctx.obj, err=False)
+    if checked.layer is None:
+        typer.echo(gettext("Nothing of it can be accepted yet. The file is kept; import it again with other choices.", ctx.obj))
+        raise typer.Exit(1)
+    typer.echo(gettext("{n} rows can be accepted: tarmim accept {id}", ctx.obj, n=len(checked.layer.frame), id=receipt.id))
+
+
+@app.command(
+    help=N_("The surveys that came in, newest first, or all that is known of one."), epilog=EXAMPLE + "tarmim surveys --study homs"
+)
+def surveys(
+    ctx: typer.Context,
+    survey: Annotated[str, typer.Argument(metavar="[ID]", help=N_("Number of the survey's receipt"))] = "",
+    study: StudyOption = HERE,
+) -> None:
+    from geo.records import STATES
+
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            listed = [store.survey(survey)] if survey else store.surveys()
+    for one in listed:
+        state = STATES[one.status].render(ctx.obj)
+        typer.echo(f"{one.id}  {one.received_at:%Y-%m-%d %H:%M}  {one.layer}  {state}  {one.name}  {one.sender}")
+        if survey:
+            for found in one.findings:
+                typer.echo(
+                    "  " + " ".join(str(found[part][ctx.obj]) for part in ("found", "expected", "remedy") if found[part][ctx.obj])
+                )
+
+
+@app.command(
+    help=N_("Make a checked survey the dataset that counts."),
+    epilog=EXAMPLE + "tarmim accept 3f2a… --study homs",
+)
+def accept(
+    ctx: typer.Context,
+    survey: SurveyArgument,
+    study: StudyOption = HERE,
+    administrator: AdministratorOption = False,
+) -> None:
+    from geo import surveys
+
+    with faults(ctx.obj):
+        opened, store = _open(study)
+        with store:
+            made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=_allow(administrator))
+    change = made.change
+    typer.echo(gettext("Dataset {id} of layer {layer} counts now: {n} rows.", ctx.obj, id=made.id, layer=made.layer, n=made.rows))
+    if change is not None and change.before:
+        typer.echo(
+            gettext(
+                "Against the dataset before it: {added} rows added, {removed} removed, {changed} changed.",
+                ctx.obj,
+                added=change.rows_added,
+                removed=change.rows_removed,
+                changed=change.rows_changed,
+            )
+        )
+
+
+@app.command(
+    name="return",
+    help=N_("Give a survey back to its sender with a reason; the file is kept."),
+    epilog=EXAMPLE + 'tarmim return 3f2a… --reason "no grades"',
+)
+def return_(
+    ctx: typer.Context,
+    survey: SurveyArgument,
+    reason: Annotated[str, typer.Option(help=N_("Why it is returned"))],
+    study: StudyOption = HERE,
+) -> None:
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            store.return_(survey, reason, by=who(), now=now(), origin=COMMAND)
+    typer.echo(gettext("Returned: {id}.", ctx.obj, id=survey))
+
+
+@app.command(
+    help=N_("The datasets that count, or all there ever were."),
+    epilog=EXAMPLE + "tarmim datasets --all --study homs",
+)
+def datasets(
+    ctx: typer.Context,
+    study: StudyOption = HERE,
+    everything: Annotated[bool, typer.Option("--all", help=N_("Also those that no longer count"))] = False,
+) -> None:
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            listed = store.datasets(current=not everything)
+    for one in listed:
+        typer.echo(f"{one.id}  {one.made_at:%Y-%m-%d %H:%M}  {one.layer}  {one.rows:,}  {one.status}")
+
+
+@app.command(
+    help=N_("Take a dataset out of use, with a reason; it is kept."), epilog=EXAMPLE + 'tarmim withdraw 9c41… --reason "wrong city"'
+)
+def withdraw(
+    ctx: typer.Context,
+    dataset: Annotated[str, typer.Argument(metavar="ID", help=N_("Code of the dataset"))],
+    reason: Annotated[str, typer.Option(help=N_("Why it no longer counts"))],
+    study: StudyOption = HERE,
+) -> None:
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            store.withdraw(dataset, by=who(), reason=reason, now=now(), origin=COMMAND)
+    typer.echo(gettext("Withdrawn: {id}.", ctx.obj, id=dataset))
+
+
+@app.command(
+    help=N_("Check every file of the store against its hash, and look for what belongs to nothing."),
+    epilog=EXAMPLE + "tarmim fsck --study homs",
+)
+def fsck(ctx: typer.Context, study: StudyOption = HERE) -> None:
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            found = store.fsck()
+    tell_findings(found, ctx.obj, err=False)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(gettext("The store is whole.", ctx.obj))
+
+
+@app.command(
+    help=N_("Write the whole study into one file, while others may go on working."),
+    epilog=EXAMPLE + "tarmim backup homs.tarmim --study homs",
+)
+def backup(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help=N_("File to write"))], study: StudyOption = HERE
+) -> None:
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            written = store.backup(file)
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=written))
+
+
+@app.command(
+    help=N_("Bring a backup back into an empty folder."),
+    epilog=EXAMPLE + "tarmim restore homs.tarmim homs-restored",
+)
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=N_("Backup to read"))],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=N_("Folder to make"))],
+) -> None:
+    from geo.store import Store
+
+    with faults(ctx.obj):
+        Store.restore(file, folder, database()).close()
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
+
+
+@app.command(
+    help=N_("Write the current datasets and the newest run into PostGIS."),
+    epilog=EXAMPLE + "tarmim publish --postgis postgresql://gis@server/city --study homs",
+)
+def publish(
+    ctx: typer.Context,
+    postgis: Annotated[str, typer.Option(metavar="URL", help=N_("Address of a PostgreSQL database that has PostGIS"))],
+    study: StudyOption = HERE,
+) -> None:
+    from geo.publishing import publish as write
+
+    with faults(ctx.obj):
+        _, store = _open(study)
+        with store:
+            runs = store.runs()
+            counts = write(
+                postgis,
+                run=store.run(runs[0].id) if runs else None,
+                layers={one.layer: store.read(one) for one in store.datasets()},
+            )
+    for table, rows in counts.items():
+        typer.echo(f"{table}  {rows:,}")
