@@ -19,6 +19,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -111,7 +112,8 @@ def _without_network() -> bool:
         return True
     if unshare(NETWORK | USER) != 0:
         return False
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
+    with suppress(OSError):  # without a name of its own in there, the process still owns its files
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
     return True
 
 
@@ -125,8 +127,9 @@ def _only_files_of(folder: Path) -> bool:
     if ruleset < 0:
         return False
     places = {folder: (READ_RIGHTS | WRITE_RIGHTS) & ~1, Path("/dev/null"): READ_FILE | WRITE_FILE, Path("/dev/urandom"): READ_FILE}
-    for place in (*PROGRAMS, sys.prefix, sys.base_prefix, *sys.path, Path(geo.__file__).parent, Path(data.__file__).parent):
-        places.setdefault(Path(place), READ_RIGHTS)
+    ours = (Path(str(package.__file__)).parent for package in (geo, data))
+    for place in (*(Path(program) for program in PROGRAMS), Path(sys.prefix), Path(sys.base_prefix), *ours):
+        places.setdefault(place, READ_RIGHTS)
     for place, rights in places.items():
         if place.exists():
             handle = os.open(place, os.O_PATH | os.O_CLOEXEC)
