@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: env env-test demo test bench lint lock picture clean
+.PHONY: env env-test demo test test-faults bench lint lock picture clean
 
 env: .venv/ready
 
@@ -25,6 +25,10 @@ demo: env  ## load the demo city, rank it and serve list, map and API
 test: env-test  ## install what the tests need, and run them
 	.ci/real-parts
 	$(BIN)/python -m pytest
+
+test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks
+	.ci/real-parts
+	TARMIM_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 bench: env-test  ## speeds, each step beside the plain way
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,max,rounds --benchmark-sort=name

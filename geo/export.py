@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NO_ISOLATES = dict.fromkeys(map(ord, (FSI, PDI)))  # old spreadsheets draw them as boxes
+WIDTHS = {"why_ar": 70, "why_en": 70, "name_ar": 22, "name_en": 22, "district": 24, "status": 28}
 SHEET_ROWS = 5_000
 DEGREES = 7
 
@@ -210,7 +211,7 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
     for position, column in enumerate(columns):
         text = HEADINGS["why"].render(lang) if column.startswith("why_") else heading(column, lang)
         _say(sheet, 2, position, text, styles.head)
-        sheet.set_column(position, position, 70 if column.startswith("why_") else 22 if column.startswith("name_") else 13)
+        sheet.set_column(position, position, WIDTHS.get(column, 13))
         _write_column(
             sheet, 3, position, _shown_column(table, column, lang), styles.number(_decimals(column, decimals)), styles.text
         )

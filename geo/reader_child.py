@@ -379,3 +379,4 @@ READERS: dict[str, Callable[[Job], Rows]] = {
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    os.killpg(0, signal.SIGKILL)  # whatever a file's reader may have left running

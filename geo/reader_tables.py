@@ -181,6 +181,7 @@ SIDES = {
     "غرب": -1,
     "غ": -1,
 }
+PLAIN = re.compile(r"-?[0-9]{1,9}\.?[0-9]{0,20}")
 DEGREES = re.compile(r"([+-]?\d{1,3})(?:[°º\s:d]+)(\d{1,2}(?:\.\d+)?)(?:['′’\s:m]+(\d{1,2}(?:\.\d+)?))?[\"″”'′’\s]*")
 TRACE = re.compile(r"\s*-?\d+(\.\d+)?( +-?\d+(\.\d+)?){1,3}\s*(;\s*-?\d+(\.\d+)?( +-?\d+(\.\d+)?){1,3}\s*)*;?\s*")
 
@@ -195,6 +196,8 @@ def coordinate(value: Any) -> float:
         return float(value)
     if not isinstance(value, str) or len(value) > 60:
         return math.nan
+    if PLAIN.fullmatch(value):
+        return float(value)
     text = value.translate(ARABIC_DIGITS).strip().replace("\u2212", "-").replace("،", ",")
     text = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text):

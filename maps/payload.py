@@ -254,6 +254,8 @@ def layer_payload(name: str, frame: gpd.GeoDataFrame, *, cap: int = VERTEX_CAP) 
         list of lines or rings, each differences by itself. A code is an index into `classes`. Feature ids are implied: 1, 2, … in
         the order points, paths, areas; joined lines are one.
     """
+    if name == "damage" and "state" in frame:
+        frame = frame[frame["state"].notna()]  # a grade that nobody recognised is no state; those rows are in the layer `left_out`
     placed = frame[has_place(frame.geometry)]
     classes, rows_codes = classified(name, placed)
     shapes, codes = thinned(placed.geometry), rows_codes

@@ -610,6 +610,15 @@ def test_only_an_administrator_imports_the_rest(tmp_path):
     assert read(tmp_path / "e.gml", allow="administrator").table["name"].tolist() == NAMES
 
 
+def test_openstreetmap_whose_ids_do_not_grow(tmp_path):
+    """GDAL's fast index stops at such a file; the slower one reads it."""
+    nodes = "".join(f'<node id="{n}" lat="36.{n}" lon="37.{n}"/>' for n in (5, 3, 4, 1))
+    way = '<way id="9"><nd ref="5"/><nd ref="3"/><nd ref="1"/><tag k="highway" v="residential"/></way>'
+    found = read(write(tmp_path / "a.osm", f'<osm version="0.6">{nodes}{way}</osm>'), allow="administrator", sublayer="lines")
+    assert found.counts.read == 1
+    assert len(found.table.geometry[0].coords) == 3
+
+
 def test_one_of_several_must_be_chosen(tmp_path):
     town().to_file(tmp_path / "a.gpkg", layer="one", engine="pyogrio")
     town(3).to_file(tmp_path / "a.gpkg", layer="two", engine="pyogrio")
