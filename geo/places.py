@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -30,7 +30,7 @@ from geo.messages import Message, message, messages
 How = Literal["exact", "normalised", "decided", "likely", "ambiguous", "elsewhere", "unmatched"]
 AUTOMATIC: tuple[How, ...] = ("exact", "normalised", "decided")
 COLUMNS = ("name", "id", "how", "score", "proposal", "candidates")
-UNDERSTANDING = cast("registers.Kind", "understanding")
+UNDERSTANDING: registers.Kind = "understanding"
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "01234567890123456789")
 ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff]")
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
