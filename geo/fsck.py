@@ -46,8 +46,8 @@ def check(folder: Path, engine: Engine, *, hashes: bool) -> list[Finding]:
 
 
 def _there(folder: Path, *patterns: str) -> list[str]:
-    """What stands in the places of the store."""
-    found = (glob(pattern, root_dir=folder, include_hidden=True) for pattern in patterns)  # noqa: PTH207  # pathlib's stumbles over what vanishes
+    """What stands in the places of the store. Not by pathlib, which raises where a folder vanishes meanwhile."""
+    found = (glob(pattern, root_dir=folder, include_hidden=True) for pattern in patterns)  # noqa: PTH207
     return sorted({path for paths in found for path in paths})
 
 

@@ -154,3 +154,11 @@ def test_missing_file_and_unknown_survey(store, study):
         surveys.deliver(store, [study.folder / "nope.zip"], layer="damage", sender="x", now=NOW)
     with pytest.raises(StoreError):
         surveys.check(store, study, "0" * 32, now=NOW)
+
+
+def test_reasons_of_the_reader_are_reasons_of_the_run():
+    """The child must not load what the register needs, so the list stands twice; it says the same."""
+    from geo.left_out import REASONS
+    from geo.untrusted import ASIDE_REASONS
+
+    assert {code: REASONS[code].text for code in ASIDE_REASONS} == {code: said.text for code, said in ASIDE_REASONS.items()}

@@ -2,7 +2,7 @@
 
     python -m tests.faults.hammer kill   FOLDER ROUNDS SEED [--url URL]
     python -m tests.faults.hammer full   FOLDER SEED SIZE…
-    python -m tests.faults.hammer power  FOLDER ROUNDS SEED [--synchronous NORMAL] [--without-fsync]
+    python -m tests.faults.hammer power  FOLDER ROUNDS SEED [--synchronous NORMAL] [--without-fsync] [--after N]
 
 It prints one JSON object: how many rounds, how many acknowledged things, and every `loss`: something acknowledged that is gone,
 something half-done that is seen, a fault that fsck finds after the store is opened again. This process only forks and never
@@ -305,7 +305,7 @@ def mount(*words: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------- the power cut
 
 
-def power(folder: Path, rounds: int, seed: int, synchronous: str, without_fsync: bool) -> dict[str, Any]:
+def power(folder: Path, rounds: int, seed: int, synchronous: str, without_fsync: bool, after: int) -> dict[str, Any]:
     """Cut the power under a working process, again and again."""
     rng = random.Random(seed)  # noqa: S311
     result: dict[str, Any] = {
@@ -340,9 +340,11 @@ def power(folder: Path, rounds: int, seed: int, synchronous: str, without_fsync:
                 while True:
                     work(store, chance, say)
 
-        handle = os.open(place, os.O_RDONLY)
+        handle, begun = os.open(place, os.O_RDONLY), time.monotonic()
         child, pipe = fork(deed)
         heard = hear(pipe, rng.uniform(0.05, 1.2))
+        while len(heard) < after and time.monotonic() < begun + 60:
+            heard += hear(pipe, 0.2)
         cut = time.monotonic()
         fcntl.ioctl(handle, EXT4_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         os.kill(child, signal.SIGKILL)
@@ -384,13 +386,14 @@ def main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--synchronous", default="FULL")
     parser.add_argument("--without-fsync", action="store_true")
+    parser.add_argument("--after", type=int, default=0, help="cut only after so many things were acknowledged")
     given = parser.parse_args()
     if given.how == "kill":
         result = kill(given.folder, *given.numbers, given.url)
     elif given.how == "full":
         result = full(given.folder, given.numbers[0], given.numbers[1:])
     else:
-        result = power(given.folder, *given.numbers, given.synchronous, given.without_fsync)
+        result = power(given.folder, *given.numbers, given.synchronous, given.without_fsync, given.after)
     sys.stdout.write(json.dumps({**result, "lost": len(result["losses"]), "losses": result["losses"][:20]}, ensure_ascii=False))
 
 

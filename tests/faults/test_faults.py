@@ -103,7 +103,7 @@ def test_disks_of_many_sizes_are_refused_cleanly(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------------ power cut
 
 
-def cut(tmp_path: Path, rounds: int, seed: int, *words: str) -> dict[str, Any]:
+def cut(tmp_path: Path, rounds: int, seed: int, *words: object) -> dict[str, Any]:
     """Cuts on an ext4 image; only root may mount one."""
     if os.geteuid() != 0 or alone() != ("unshare", "-m"):
         pytest.skip("only root may mount an ext4 image")
@@ -130,9 +130,9 @@ def test_many_power_cuts_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("weakened", [("--synchronous", "NORMAL"), ("--without-fsync",)])
 def test_the_hammer_finds_a_store_that_does_not_sync(tmp_path: Path, weakened: tuple[str, ...]) -> None:
-    result = cut(tmp_path, 12, 6, *weakened)
+    result = cut(tmp_path, 12, 6, "--after", 10, *weakened)
     assert result["cuts_with_loss"] >= 6
 
 
 def test_normal_is_not_enough(tmp_path: Path) -> None:
-    assert cut(tmp_path, 2, 6, "--synchronous", "NORMAL")["lost"] > 0
+    assert cut(tmp_path, 2, 6, "--after", 10, "--synchronous", "NORMAL")["lost"] > 0
