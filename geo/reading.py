@@ -33,15 +33,16 @@ POINTERS = (b"<OGRVRTDataSource", b"<VRTDataset", b"<OGRWFSDataSource", b"gdal_s
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's content; of a shapefile, of all its parts in the order of their names."""
-    parts = [path]
-    if path.suffix.lower() == ".shp":
-        parts = sorted(one for one in path.parent.iterdir() if one.name.startswith(f"{path.stem}.") and one.is_file())
-    whole = hashlib.sha256()
-    for part in parts:
-        with part.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
-    return whole.hexdigest()
+    """Hash of a file's content, as `sha256sum` prints it; of a shapefile, of the hashes of its parts by their names."""
+    if path.suffix.lower() != ".shp":
+        return _digest(path).hex()
+    parts = sorted(one for one in path.parent.iterdir() if one.name.startswith(f"{path.stem}.") and one.is_file())
+    return hashlib.sha256(b"".join(map(_digest, parts))).hexdigest()
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.DataFrame:

@@ -165,3 +165,9 @@ def test_hash_of_a_shapefile_is_of_all_its_parts(here, tmp_path):
     after = sha256(path)
     (tmp_path / "roads[1]2.dbf").write_bytes(b"changed")
     assert sha256(path) == after
+
+
+def test_hash_is_the_one_that_sha256sum_prints(tmp_path):
+    """Anybody can check an input against run.json with the tools of their system."""
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    assert sha256(tmp_path / "a.csv") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
