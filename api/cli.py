@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import survey_commands
-from api.terminal import N_, database, faults, language, localised, progress, tell_findings, without_language
+from api.terminal import N_, accepted, database, faults, language, localised, progress, tell_findings, without_language
 from geo.messages import LANGS, Lang, Message, gettext, message
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def main() -> None:
 
 
 def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
-    from geo import pipeline, surveys
+    from geo import pipeline
 
     opened, chosen = pipeline.open_study(study, scheme)
-    city = pipeline.read_city(opened, step, accepted=surveys.accepted(opened, database()))
+    city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
     return city, pipeline.assess(city, chosen, step)
 
 
@@ -132,10 +132,10 @@ def init(
 
 @app.command(help=N_("Everything that is wrong or odd with a study, in one report."), epilog=EXAMPLE + "tarmim check homs")
 def check(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None) -> None:
-    from geo import pipeline, surveys
+    from geo import pipeline
 
     with faults(ctx.obj), progress(ctx.obj, 16) as step:
-        found = pipeline.check(study, scheme, step, accepted=lambda one: surveys.accepted(one, database()))
+        found = pipeline.check(study, scheme, step, accepted=lambda one: accepted(one, database()))
     tell_findings(found, ctx.obj, err=False)
     if not pipeline.is_sound(found):
         raise typer.Exit(1)

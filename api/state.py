@@ -12,7 +12,8 @@ from fastapi import Depends, Request
 
 from api.errors import NotFoundError, unknown
 from api.settings import Settings
-from geo import pipeline, surveys
+from api.terminal import accepted
+from geo import pipeline
 from geo.harmonise import City
 from geo.run import Run
 
@@ -85,7 +86,7 @@ def load(settings: Settings) -> Held:
         With everything that is wrong with it.
     """
     study, scheme = pipeline.open_study(settings.study, settings.scheme)
-    city = pipeline.read_city(study, accepted=surveys.accepted(study, settings.database_url))
+    city = pipeline.read_city(study, accepted=accepted(study, settings.database_url))
     return Held(city, pipeline.assess(city, scheme))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from geo.messages import LANGS, Lang, Message, gettext
 
 if TYPE_CHECKING:
     from geo.errors import Finding, TarmimError
+    from geo.harmonise import Layer
+    from geo.study import Study
 
 
 def language(arguments: Sequence[str]) -> Lang:
@@ -107,6 +109,15 @@ def localised(command: Any, lang: Lang) -> Any:
     for one in getattr(command, "commands", {}).values():
         localised(one, lang)
     return command
+
+
+def accepted(study: Study, url: str | None) -> Mapping[str, Layer]:
+    """The accepted layers of a study; the store is loaded only where something was ever delivered."""
+    if url is None and not (study.folder / "catalogue.sqlite").is_file():
+        return {}
+    from geo import surveys
+
+    return surveys.accepted(study, url)
 
 
 def database() -> str | None:
