@@ -72,7 +72,7 @@ class Features(BaseModel):
 
     type: Literal["FeatureCollection"]
     numberMatched: int = Field(description="Features that match, on all pages")  # noqa: N815  # OGC API - Features
-    numberReturned: int  # noqa: N815  # OGC API - Features
+    numberReturned: int  # noqa: N815  # OGC API - Features spells it so
     links: list[Link]
     features: list[Feature]
 
@@ -154,7 +154,7 @@ class LeftOut(BaseModel):
     run: str
     groups: list[LeftOutGroup]
     numberMatched: int  # noqa: N815  # as in /layers
-    numberReturned: int  # noqa: N815
+    numberReturned: int  # noqa: N815  # as in /layers
     links: list[Link]
     items: list[dict[str, Any]]
 

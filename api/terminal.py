@@ -113,7 +113,7 @@ def localised(command: Any, lang: Lang) -> Any:
 
 def accepted(study: Study, url: str | None) -> Mapping[str, Layer]:
     """The accepted layers of a study; the store is loaded only where something was ever delivered."""
-    if url is None and not (study.folder / "catalogue.sqlite").is_file():
+    if url is None and not (study.folder / "catalogue.sqlite").is_file():  # geo.catalogue.FILE, without loading a database for it
         return {}
     from geo import surveys
 

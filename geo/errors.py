@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from geo.messages import LANGS, Lang, Message, gettext, message
+from geo.messages import Lang, Message, gettext, message
 
 Severity = Literal["error", "warning", "info"]
 ROWS_SHOWN = 8
@@ -133,12 +133,6 @@ def raise_errors(findings: Sequence[Finding], kind: type[TarmimError] = TarmimEr
     wrong = errors_in(findings)
     if wrong:
         raise kind(*wrong)
-
-
-def report(findings: Iterable[Finding]) -> dict[str, str]:
-    """All findings as one text a language."""
-    several = tuple(findings)
-    return {lang: "\n".join(one.render(lang) for one in several) for lang in LANGS}
 
 
 def not_written(place: object, error: Exception) -> Finding:

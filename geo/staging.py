@@ -133,9 +133,3 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def flush_all(folder: Path) -> None:
-    """A folder and the files directly in it onto the disk."""
-    for path in (*folder.iterdir(), folder):
-        flush(path)

@@ -5,8 +5,7 @@
 The original is kept before anything is read of it. A check reads it in a child process (`geo.untrusted`), validates and harmonises
 it like any layer of the study, and writes down what was found; it changes nothing else and can be repeated with other choices
 (profile, columns, CRS). Accepting makes the checked table the current dataset of its layer, with its choices and the rows that
-were left out; runs read it in place of the file that `study.toml` names. Known bias: more than 5,000 left-out rows of one survey
-are counted, not listed; the original tells them again.
+were left out; runs read it in place of the file that `study.toml` names. Known bias: a survey is accepted whole or not at all.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ from geo.store import Store
 from geo.study import LayerSpec, Study
 from geo.untrusted import Allow, Read, read_untrusted
 
-LISTED = 5_000
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same parts give the same zip
 
 
@@ -246,16 +244,14 @@ def accept(
         "rows_read": layer.rows_read,
         "rows_chosen": layer.rows_chosen,
         "left_out": _listed(layer.left_out),
-        "left_out_rows": len(layer.left_out),
     }
     return store.accept(survey, layer.frame, by=by, now=now, provenance=provenance, date=layer.spec.date, origin=origin)
 
 
 def _listed(table: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The first left-out rows as plain values for JSON, their places as WKT in the study's CRS."""
-    shown = table.head(LISTED)
-    places = [None if shape is None else shape.wkt for shape in shown.geometry]
-    return [{**row, "wkt": place} for row, place in zip(records(shown), places, strict=True)]
+    """Every left-out row as plain values for JSON, its place as WKT in the study's CRS: a run must be able to count them all."""
+    places = [None if shape is None else shape.wkt for shape in table.geometry]
+    return [{**row, "wkt": place} for row, place in zip(records(table), places, strict=True)]
 
 
 def accepted(study: Study, url: str | None = None) -> dict[str, Layer]:

@@ -86,6 +86,17 @@ def test_form_is_recognised_and_unknown_grades_are_listed(store, study):
     assert checked.survey.profile == "unosat"
 
 
+def test_every_left_out_row_reaches_the_run(store, study):
+    """However many: a run that did not know of them would count them as used."""
+    path = graded(study.folder / "many.gpkg", ["1", *["9"] * 6_000])
+    checked = delivered(store, study, path, choices=LayerSpec(path="many.gpkg", profile="unosat"))
+    surveys.accept(store, study, checked.survey.id, by="planner", now=NOW)
+    _, scheme = pipeline.open_study(study.folder)
+    run = pipeline.assess(pipeline.read_city(study, accepted=surveys.accepted(study)), scheme)
+    damage = next(one for one in run.info["layers"] if one["layer"] == "damage")
+    assert (damage["rows_read"], damage["rows_used"], damage["rows_left_out"]) == (6_001, 1, 6_000)
+
+
 def test_loose_parts_are_kept_together(store, study):
     path = graded(study.folder / "loose.shp", ["1"])
     receipt = surveys.deliver(store, [path], layer="damage", sender="x", now=NOW)
