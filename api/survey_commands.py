@@ -55,7 +55,7 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _open(folder: Path) -> tuple[Study, Store]:
+def open_store(folder: Path) -> tuple[Study, Store]:
     from geo.store import Store
     from geo.study import read_study
 
@@ -116,7 +116,7 @@ def import_(
     from geo import surveys
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             receipt = surveys.deliver(store, files, layer=layer, sender=sender or who(), now=now())
             typer.echo(
@@ -172,7 +172,7 @@ def choose(
     from geo import surveys
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             known = store.survey(survey)
             said = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer, "extent": extent}
@@ -207,7 +207,7 @@ def preview(
     from maps.preview import preview_page
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             known = store.survey(survey)
             examined = surveys.look(store, opened, known, surveys.choices_of(opened, known), allow=_allow(administrator))
@@ -231,7 +231,7 @@ def surveys(
     from geo.records import STATES
 
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             listed = [store.survey(survey)] if survey else store.surveys()
         if survey and out is not None:
@@ -260,7 +260,7 @@ def accept(
     from geo import surveys
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=_allow(administrator))
     change = made.change
@@ -289,7 +289,7 @@ def return_(
     study: StudyOption = HERE,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             store.return_(survey, reason, by=who(), now=now(), origin=COMMAND)
     typer.echo(gettext("Returned: {id}.", ctx.obj, id=survey))
@@ -305,7 +305,7 @@ def datasets(
     everything: Annotated[bool, typer.Option("--all", help=N_("Also those that no longer count"))] = False,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             listed = store.datasets(current=not everything)
     for one in listed:
@@ -322,7 +322,7 @@ def withdraw(
     study: StudyOption = HERE,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             store.withdraw(dataset, by=who(), reason=reason, now=now(), origin=COMMAND)
     typer.echo(gettext("Withdrawn: {id}.", ctx.obj, id=dataset))
@@ -334,7 +334,7 @@ def withdraw(
 )
 def fsck(ctx: typer.Context, study: StudyOption = HERE) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             found = store.fsck()
     tell_findings(found, ctx.obj, err=False)
@@ -351,7 +351,7 @@ def backup(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help=N_("File to write"))], study: StudyOption = HERE
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             written = store.backup(file)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=written))
@@ -385,7 +385,7 @@ def publish(
     from geo.publishing import publish as write
 
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             runs = store.runs()
             counts = write(

@@ -107,6 +107,9 @@ def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str
     """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
     layer = city.layers[name]
     spec = layer.spec
+    settings = spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True)
+    if "extent" in settings:  # the same inputs give the same id wherever they lie
+        settings["extent"] = Path(settings["extent"]).name
     lost = int(left_out.loc[left_out["reason"] != UNKNOWN_VALUE, "row"].nunique())
     return {
         "layer": name,
@@ -117,7 +120,7 @@ def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str
         "source": spec.source.model_dump() if spec.source else {"ar": "", "en": ""},
         "date": spec.date.isoformat() if spec.date else "",
         "licence": spec.licence,
-        "settings": spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True),
+        "settings": settings,
         "extent_sha256": layer.extent_sha256,
         "rows_read": layer.rows_read,
         "rows_used": layer.rows_chosen - lost,

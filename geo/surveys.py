@@ -201,7 +201,9 @@ def choices_of(study: Study, survey: Survey) -> LayerSpec:
 def neighbourhoods(store: Store, study: Study) -> gpd.GeoDataFrame:
     """The neighbourhoods that count: the accepted ones, else those of the study's file; in the study's CRS."""
     accepted_ones = store.datasets("neighbourhoods")
-    layer = as_layer(store, study, accepted_ones[0]) if accepted_ones else read_layer(study, "neighbourhoods")
+    layer = (
+        as_layer(study, accepted_ones[0], store.read(accepted_ones[0])) if accepted_ones else read_layer(study, "neighbourhoods")
+    )
     return gpd.GeoDataFrame(layer.frame)
 
 
@@ -257,22 +259,26 @@ def accepted(study: Study, url: str | None = None) -> dict[str, Layer]:
 
 def from_store(store: Store, study: Study) -> dict[str, Layer]:
     """The layers that have a current dataset, ready for a run."""
-    return {dataset.layer: as_layer(store, study, dataset) for dataset in store.datasets()}
+    return layers_of(study, [(dataset, store.read(dataset)) for dataset in store.datasets()])
 
 
-def as_layer(store: Store, study: Study, dataset: Dataset) -> Layer:
+def layers_of(study: Study, datasets: Sequence[tuple[Dataset, pd.DataFrame]]) -> dict[str, Layer]:
+    """Datasets with their tables as the layers of a run."""
+    return {dataset.layer: as_layer(study, dataset, table) for dataset, table in datasets}
+
+
+def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
     """A dataset as a layer of the study, with the choices it was accepted with and the rows left out then."""
     told: Mapping[str, Any] = dataset.provenance
     spec = LayerSpec(**told["choices"])
     extent, hash_of_extent = declared_extent(study, spec, dataset.layer)
     lost = pd.DataFrame(told["left_out"], columns=[*COLUMNS, "wkt"])
     shapes = gpd.GeoSeries.from_wkt(lost.pop("wkt"), crs=study.crs) if len(lost) else gpd.GeoSeries([], crs=study.crs)
-    table = together([gpd.GeoDataFrame(lost, geometry=shapes)], study.crs)
     return Layer(
         dataset.layer,
-        store.read(dataset),
-        spec,
         table,
+        spec,
+        together([gpd.GeoDataFrame(lost, geometry=shapes)], study.crs),
         (),
         told["rows_read"],
         dataset.sha256,
