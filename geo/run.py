@@ -193,9 +193,10 @@ def load(place: Path) -> Run:
 def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own.
 
-    Bounds are unknown here, and the contributions and reasons of the whole list are left away: they speak of another rank.
+    Bounds are unknown here; the contributions and reasons of the whole list, and decisions on its ranks, are left away: they speak
+    of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_"))]
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_"))]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))
