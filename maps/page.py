@@ -427,14 +427,15 @@ def list_row(row: Mapping[Any, Any], lang: Lang, columns: Sequence[Mapping[str, 
 
 
 def decided_line(row: Mapping[Any, Any], lang: Lang) -> dict[str, str] | None:
-    """A rank that somebody decided and that is not the computed one: the rank, and who, when and why."""
+    """A rank that somebody decided and that is not the computed one: in short, beside the computed one, and who, when and why."""
     rank = row.get("decided_rank")
     if rank is None or pd.isna(rank) or rank == row["rank"]:
         return None
-    if pd.isna(row["decided_by"]):
-        return {"rank": str(int(rank)), "why": word("decided_other", lang)}
-    said = {name: str(row[f"decided_{name}"]) for name in ("by", "on", "why")}
-    return {"rank": str(int(rank)), "why": word("decided_by", lang, **said)}
+    why = word("decided_other", lang)
+    if not pd.isna(row["decided_by"]):
+        why = word("decided_by", lang, **{name: str(row[f"decided_{name}"]) for name in ("by", "on", "why")})
+    both_ranks = word("decided_both", lang, rank=int(row["rank"]), decided=int(rank))
+    return {"short": word("decided_short", lang, rank=int(rank)), "both": both_ranks, "why": why}
 
 
 def source_line(layer: Mapping[str, Any], lang: Lang) -> dict[str, str]:

@@ -48,6 +48,8 @@ WORDS: Final[dict[str, str]] = {
     "score_meaning": "0 to 100; the higher, the sooner to repair",
     "rank": "Rank",
     "decisions": "Ranks that were decided otherwise",
+    "decided_short": "decided {rank}",
+    "decided_both": "computed {rank}, decided {decided}",
     "decided_rank": "Rank decided: {rank}",
     "decided_other": "Moved because another neighbourhood was.",
     "decided_by": "Decided by {by} on {on}: {why}",

@@ -360,7 +360,7 @@
       const row = element(
         "div",
         { class: "row" + (assessed ? "" : " not"), role: "option", id: "row-" + i, "aria-selected": "false" },
-        element("span", { class: "rank" }, number(rankText(i)), moved(i) ? element("small", { class: "decided", title: t("decided_rank", { rank: city.decided_rank[i] }) }, number("→" + city.decided_rank[i])) : ""),
+        element("span", { class: "rank" }, number(rankText(i)), moved(i) ? element("small", { class: "decided", title: t("decided_rank", { rank: city.decided_rank[i] }), text: t("decided_short", { rank: city.decided_rank[i] }) }) : ""),
         chip,
         element("span", { class: "names" }, bdi(nameOf(i), { class: "name" }), sub),
         element("span", { class: "score" }, number(assessed ? figure(city.score[i], config.score_decimals) : percent(city.coverage[i]))),
