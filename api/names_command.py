@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,5 +66,5 @@ def _tell(table: pd.DataFrame, lang: Lang) -> None:
     for row in table.astype("string").fillna("").to_dict("records"):
         named = " / ".join(row[one] for one in ("proposal_name_ar", "proposal_name_en") if row[one])
         proposal = f"{row['proposal']} {named}".strip()
-        how = message(HOW[row["how"]].text, proposal=proposal, candidates=row["candidates"])
-        typer.echo(f"{row['layer']}  {row['name']}  ×{row['rows']}  {how.render(lang)}")
+        how = replace(HOW[row["how"]], values={"proposal": proposal, "candidates": row["candidates"]}).render(lang)
+        typer.echo(f"{row['layer']}  {row['name']}  ×{row['rows']}  {how}")

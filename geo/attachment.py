@@ -109,8 +109,10 @@ def _astray(given: pd.DataFrame, boundaries: gpd.GeoDataFrame) -> pd.Series[bool
     among = level_among(boundaries.index)
     known = frozenset(boundaries.index.astype(str))
     strange = {code: code not in known and foreign(code, among) for code in pd.unique(given.to_numpy().ravel())}
-    flags = [given[column].map(strange) for column in given]
-    return pd.concat(flags, axis=1).any(axis=1).astype(bool) if flags else pd.Series(False, index=given.index)
+    flags = np.zeros(len(given), dtype=bool)
+    for column in given:
+        flags |= np.array([strange[code] for code in given[column]], dtype=bool)
+    return pd.Series(flags, index=given.index)
 
 
 def without_place(rows: pd.DataFrame) -> pd.Series[bool]:
