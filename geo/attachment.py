@@ -40,7 +40,8 @@ class Attached:
     findings
         What was placed without coordinates, and what was not placed.
     names
-        What became of the names that were needed (`geo.places.match`): rows that neither code nor place put anywhere.
+        What became of the names that were needed (`geo.places.match`): rows that neither code nor place put anywhere, with their
+        `row` where `frame` has it.
     """
 
     frame: pd.DataFrame
@@ -163,7 +164,8 @@ def _by_name(
     if isinstance(rows, gpd.GeoDataFrame):
         found = _on_map(found, rows, boundaries)
     strange = astray[rows.index] & found["how"].isin(["exact", "normalised"])
-    return found.assign(id=found["id"].mask(strange), how=found["how"].mask(strange, "elsewhere"))
+    found = found.assign(id=found["id"].mask(strange), how=found["how"].mask(strange, "elsewhere"))
+    return found.assign(row=rows["row"]) if "row" in rows else found
 
 
 def _is_code(text: str) -> bool:

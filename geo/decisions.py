@@ -174,19 +174,19 @@ def decisions(table: pd.DataFrame) -> dict[str, Hashable]:
 
 
 def noted(found: pd.DataFrame, where: str) -> tuple[Finding, ...]:
-    """What became of the names: one finding a kind of outcome that needs a person."""
+    """What became of the names: one finding a kind of outcome that needs a person. Rows are those of `row`, else of the index."""
     said = {
         "likely": message("Names that resemble a known place and were not taken:"),
         "ambiguous": message("Names that fit several places, or a part of one:"),
         "elsewhere": message("Names that fit a place which lies elsewhere on the map:"),
         "unmatched": message("Names that no known place has:"),
     }
-    remedy = message("Decide in the table of undecided names; a decision is kept for the next delivery.")
+    remedy = message("Decide them with `tarmim names`; a decision is kept for the next delivery.")
     findings = []
     for how, text in said.items():
         rows = found[(found["how"] == how) & found["name"].fillna("").ne("")]
         if len(rows):
             names = list(rows["name"].drop_duplicates().head(int(limit("recognition", "shown"))))
             whole = message("{said} {names}.", said=text, names=names)
-            findings.append(finding(f"names-{how}", "warning", where, whole, remedy=remedy, rows=rows.index, count=len(rows)))
+            findings.append(finding(f"names-{how}", "warning", where, whole, remedy=remedy, rows=rows.get("row", rows.index), count=len(rows)))
     return tuple(findings)

@@ -386,7 +386,7 @@ def _by_name(layer: Layer, bare: Flags, zones: gpd.GeoDataFrame, decided: Decide
     zone = layer.frame["zone"].mask(bare, found.frame["zone"])
     asked = noted(found.names[~found.names["name"].isin(list(known))], layer.name)
     unknown = left_out(found.unplaced, layer.name, "no-neighbourhood", value=columns[0])
-    told = (*layer.findings, *found.findings, *asked)
+    told = (*layer.findings, *(one for one in found.findings if one.code != "not-placed"), *asked)  # the left-out rows say it
     return replace(layer, frame=layer.frame.assign(zone=zone), findings=told, names=found.names), unknown
 
 
