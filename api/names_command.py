@@ -21,6 +21,7 @@ HOW: dict[str, Message] = {
     "likely": message("resembles {proposal}"),
     "ambiguous": message("fits several: {candidates}"),
     "elsewhere": message("fits {proposal}, which lies elsewhere"),
+    "other-code": message("is the name of {proposal}, the code is another"),
     "unmatched": message("nothing like it is known"),
 }
 

@@ -40,8 +40,8 @@ class Attached:
     findings
         What was placed without coordinates, and what was not placed.
     names
-        What became of the names that were needed (`geo.places.match`): rows that neither code nor place put anywhere, with their
-        `row` where `frame` has it.
+        What became of the names that were needed (`geo.places.match`): rows that neither code nor place put anywhere. `by_code`:
+        the proposal is what the row's code may have been; `row`: where `frame` has it.
     """
 
     frame: pd.DataFrame
@@ -113,7 +113,7 @@ def _astray(given: pd.DataFrame, boundaries: gpd.GeoDataFrame) -> pd.Series[bool
     flags = np.zeros(len(given), dtype=bool)
     for column in given:
         flags |= np.array([strange[code] for code in given[column]], dtype=bool)
-    return pd.Series(flags, index=given.index)
+    return pd.Series(flags, index=given.index, dtype="bool")
 
 
 def without_place(rows: pd.DataFrame) -> pd.Series[bool]:
@@ -158,13 +158,13 @@ def _by_name(
     texts[first] = texts[first].where(texts.notna().any(axis=1), codes)
     words = texts.mask(texts.apply(lambda column: column.map(_is_code, na_action="ignore")).astype("boolean").fillna(False))
     found = match(words, boundaries, by=[first, *rest], known_by=known_by, one_to_one=one_to_one, decided=decided)
-    shown = texts.apply(lambda row: " / ".join(clean(one) for one in row.dropna()), axis=1).astype("string")
-    found = _decided(found.assign(name=shown), decided)
+    shown = [" / ".join(clean(one) for one in row if isinstance(one, str)) for row in texts.itertuples(index=False, name=None)]
+    found = _decided(found.assign(name=pd.Series(shown, index=rows.index, dtype="string")), decided)
     found = _meant(found, codes, boundaries)
     if isinstance(rows, gpd.GeoDataFrame):
         found = _on_map(found, rows, boundaries)
     strange = astray[rows.index] & found["how"].isin(["exact", "normalised"])
-    found = found.assign(id=found["id"].mask(strange), how=found["how"].mask(strange, "elsewhere"))
+    found = found.assign(id=found["id"].mask(strange), how=found["how"].mask(strange, "other-code"))
     return found.assign(row=rows["row"]) if "row" in rows else found
 
 
@@ -191,9 +191,9 @@ def _meant(found: pd.DataFrame, codes: pd.Series[Any], boundaries: gpd.GeoDataFr
     judged = pcodes(codes, boundaries.index)
     meant = judged["proposal"].where(judged["fault"] == "zeros")
     asked = meant.notna() & (found["how"] != "decided") & (found["id"].isna() | (found["id"] != meant).fillna(True))
+    out = found.assign(by_code=asked)
     if not asked.any():
-        return found
-    out = found.copy()
+        return out
     others = found.loc[asked, "candidates"]
     contradicted = found.loc[asked, "id"].notna()
     out.loc[asked, "how"] = contradicted.map({True: "ambiguous", False: "likely"})

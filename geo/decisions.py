@@ -179,14 +179,26 @@ def noted(found: pd.DataFrame, where: str) -> tuple[Finding, ...]:
         "likely": message("Names that resemble a known place and were not taken:"),
         "ambiguous": message("Names that fit several places, or a part of one:"),
         "elsewhere": message("Names that fit a place which lies elsewhere on the map:"),
+        "other-code": message("Names of a known place in rows that have the code of another:"),
         "unmatched": message("Names that no known place has:"),
     }
     remedy = message("Decide them with `tarmim names`; a decision is kept for the next delivery.")
     findings = []
+    asked = found[found["name"].fillna("").ne("")]
+    most = int(limit("recognition", "shown"))
+    coded = asked["by_code"] if "by_code" in asked else pd.Series(False, index=asked.index)
+    if coded.any():
+        rows = asked[coded]
+        codes = list(dict.fromkeys(f"{code} → {meant}" for code, meant in zip(rows["name"], rows["proposal"], strict=True)))
+        whole = message("Zeros or letters were lost from codes, as spreadsheets do: {codes}.", codes=codes[:most])
+        findings.append(
+            finding("pcode-zeros", "warning", where, whole, remedy=remedy, rows=rows.get("row", rows.index), count=len(rows))
+        )
     for how, text in said.items():
-        rows = found[(found["how"] == how) & found["name"].fillna("").ne("")]
+        rows = asked[(asked["how"] == how) & ~coded]
         if len(rows):
-            names = list(rows["name"].drop_duplicates().head(int(limit("recognition", "shown"))))
-            whole = message("{said} {names}.", said=text, names=names)
-            findings.append(finding(f"names-{how}", "warning", where, whole, remedy=remedy, rows=rows.get("row", rows.index), count=len(rows)))
+            whole = message("{said} {names}.", said=text, names=list(rows["name"].drop_duplicates().head(most)))
+            findings.append(
+                finding(f"names-{how}", "warning", where, whole, remedy=remedy, rows=rows.get("row", rows.index), count=len(rows))
+            )
     return tuple(findings)

@@ -26,11 +26,11 @@ from geo import registers
 from geo.attachment import attach, without_place
 from geo.crs import Bounds, to_metric
 from geo.decisions import Decided, noted
-from geo.errors import Finding, SchemaError, Severity, finding, raise_errors
+from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, together
 from geo.messages import message
 from geo.overlay import OUTSIDE, locate, middle
-from geo.pcodes import outside_study
+from geo.pcodes import code_findings
 from geo.reading import RASTERS, read_file, sha256
 from geo.recognition import unit_findings
 from geo.validation import validate
@@ -57,13 +57,8 @@ BY_NAME: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "facilities": ("neighbourhood",),
     }
 )
-CODED: Mapping[str, tuple[str, Severity]] = MappingProxyType(
-    {
-        "neighbourhoods": ("id", "error"),
-        "population": ("id", "error"),
-        "complaints": ("neighbourhood", "warning"),
-        "facilities": ("neighbourhood", "warning"),
-    }
+CODED: Mapping[str, str] = MappingProxyType(
+    {"neighbourhoods": "id", "population": "id", "complaints": "neighbourhood", "facilities": "neighbourhood"}
 )
 Flags = npt.NDArray[np.bool_]
 Extent = Any  # "study", a shapely geometry, or None; shapely has no types
@@ -154,8 +149,7 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
     chosen = len(checked.frame)
     frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)
     if name in CODED:
-        column, severity = CODED[name]
-        found += outside_study(frame, column, study.pcodes, name, severity=severity)
+        found += code_findings(frame, CODED[name], name, within=study.pcodes)
         raise_errors(found, SchemaError)
     if name in BY_NAME and name != "population" and not isinstance(frame, gpd.GeoDataFrame):
         frame = gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index, crs=study.crs))

@@ -45,8 +45,8 @@ def open_names(city: City, people: People) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `COLUMNS`. `rows`: how many rows bear the name; `how`: likely, ambiguous, elsewhere, unmatched; `proposal` and its names;
-        `candidates`: codes; `id`: empty, for the code of the place, or "-" for none of them.
+        `COLUMNS`. `rows`: how many rows bear the name; `how`: likely, ambiguous, elsewhere, other-code, unmatched; `proposal` and
+        its names; `candidates`: codes; `id`: empty, for the code of the place, or "-" for none of them.
     """
     tables = []
     for layer, found in matched(city, people).items():

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from geo import registers
-from geo.errors import Finding, Severity, finding
+from geo.errors import Finding, finding
 from geo.messages import message
 from geo.names import DIGITS, UNDERSTANDING, clean, limit
 
@@ -220,10 +220,11 @@ def foreign(code: str, among: str | None) -> bool:
     return order.index(level) <= order.index(among) if among else level != "neighbourhood"
 
 
-def outside_study(
-    frame: pd.DataFrame, column: str, within: Sequence[str], where: str, *, severity: Severity
-) -> tuple[Finding, ...]:
-    """The rows of a layer whose P-codes lie outside the study's area; none where its codes are not P-codes.
+def code_findings(frame: pd.DataFrame, column: str, where: str, *, within: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """What is wrong with the P-codes of a layer, by row of its file; nothing where its codes are not P-codes.
+
+    Codes outside the study's area are errors where the column is the layer's own `id`; everything else is a warning, since a city
+    may have codes of several kinds.
 
     Parameters
     ----------
@@ -231,15 +232,21 @@ def outside_study(
         A layer in the columns of its schema, with `row`. Where `district` holds an admin P-code, it says in which area a code
         lies that does not carry it (C####, N####).
     within
-        Admin codes of the study, such as SY04.
+        Admin codes of the study, such as SY04; without them codes are not held against an area.
+
+    Examples
+    --------
+    >>> zones = pd.DataFrame({"id": ["SY040100", "SY080100", "SY40102"], "row": [1, 2, 3]})
+    >>> [(one.code, one.severity, one.rows) for one in code_findings(zones, "id", "neighbourhoods", within=["SY04"])]
+    [('pcode-elsewhere', 'error', ('2',)), ('pcode-zeros', 'warning', ('3',))]
     """
-    if column not in frame or not within:
+    if column not in frame:
         return ()
     codes = frame[column].map(code_text)
     given = codes[codes != ""]
+    level, own = level_among(given), column == "id"
     # ids may be a city's own, of which one looks like a P-code by chance; a name never does
-    seen = level_among(given) is not None if column == "id" else bool(given.map(level_of).notna().any())
-    if given.empty or not seen:
+    if given.empty or (level is None and (own or not given.map(level_of).notna().any())):
         return ()
     parents: dict[str, tuple[str, ...]] = {}
     if "district" in frame:
@@ -247,4 +254,6 @@ def outside_study(
         admin = district[district.map(lambda one: str(level_of(one)).startswith("adm"))]
         parents = {codes[row]: (one,) for row, one in admin.items()}
     found = check_pcodes(given.set_axis(frame.loc[given.index, "row"]), within=within, parents=parents, where=where)
-    return tuple(replace(one, severity=severity) for one in found if one.code == "pcode-elsewhere")
+    outside = tuple(replace(one, severity="error" if own else "warning") for one in found if one.code == "pcode-elsewhere")
+    others = tuple(replace(one, severity="warning") for one in found if one.code != "pcode-elsewhere")
+    return (*outside, *others) if where == "neighbourhoods" else outside

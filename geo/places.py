@@ -24,7 +24,7 @@ from geo.errors import CrsError, finding
 from geo.messages import message
 from geo.names import Name, clean, limit, names_in
 
-How = Literal["exact", "normalised", "decided", "likely", "ambiguous", "elsewhere", "unmatched"]
+How = Literal["exact", "normalised", "decided", "likely", "ambiguous", "elsewhere", "other-code", "unmatched"]
 AUTOMATIC: tuple[How, ...] = ("exact", "normalised", "decided")
 COLUMNS = ("name", "id", "how", "score", "proposal", "candidates")
 

@@ -13,13 +13,14 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo import decisions, naming
+from geo import decisions, surveys
 from geo.attachment import attach
 from geo.errors import LayerError, StudyError
 from geo.naming import decide, open_names, read_table, write_table
 from geo.pipeline import assess, check, is_sound, open_study, read_city
 from geo.population import people
-from tests.conftest import CRS, A, B, C, D, at, layer, points, write_town
+from geo.store import Store
+from tests.conftest import CRS, A, B, C, D, layer, points
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 NAMED = ["الخالدية", "بابا عمرو", "كرم الزيتون", "الوعر"]
@@ -156,7 +157,7 @@ def test_a_row_with_the_code_of_another_place_is_not_taken_by_its_name(city):
     found = counted(city, population=rows, entries={"population": {"path": "population.geojson"}})
     assert found.table["people"].fillna(0).tolist() == [8, 0, 0, 0], "the point of a unit without a P-code"
     assert sorted(found.left_out["row"]) == [1, 2, 3]
-    assert found.names.loc[0, ["how", "proposal"]].tolist() == ["elsewhere", "N0102"]
+    assert found.names.loc[0, ["how", "proposal"]].tolist() == ["other-code", "N0102"]
 
 
 def test_points_and_parts_add_up_and_a_whole_quarter_is_not_counted_beside_its_parts(city):
@@ -197,9 +198,7 @@ def test_polygons_are_quarters_by_a_name_that_the_map_confirms(city):
 
 def test_units_without_a_shape_among_units_that_are_spread(city):
     """A district over A and B is spread; C comes by code and is added; a name alone may be that of another district."""
-    rows = layer(
-        [shapely.union(A, B), None, None], id=["X1", "N0103", None], name_ar=["منطقة", None, "الوعر"], people=[100, 40, 7]
-    )
+    rows = layer([shapely.union(A, B), None, None], id=["X1", "N0103", None], name_ar=["منطقة", None, "الوعر"], people=[100, 40, 7])
     found = counted(city, population=rows, entries={"population": {"path": "units.geojson"}})
     assert found.table["people"].fillna(0).tolist() == pytest.approx([50, 50, 40, 0])
     assert found.coverage.tolist() == [1, 1, 1, 0]
@@ -280,7 +279,13 @@ def test_a_table_goes_out_and_comes_back_and_the_run_uses_it(asking, tmp_path, s
     assert "decisions" not in before.info
     told = json.loads(json.dumps(after.info["decisions"]))
     assert told["sha256"] == decisions.read(asking).sha256
-    assert told["names"][0] == {"layer": "complaints", "name": "Agyul", "id": "N0103", "by": "Layla", "at": "2026-03-01T12:00:00+00:00"}
+    assert told["names"][0] == {
+        "layer": "complaints",
+        "name": "Agyul",
+        "id": "N0103",
+        "by": "Layla",
+        "at": "2026-03-01T12:00:00+00:00",
+    }
 
 
 def _with_scheme(folder):
@@ -340,7 +345,7 @@ def test_a_table_that_a_spreadsheet_saved_with_semicolons_is_read_and_one_in_ano
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe", b"layer,name\nx,y\n", "layer,name,id,by,at\npopulation,x,N1,me\n".encode(), b'layer,name,id,by,at\n"x']
+    "content", [b"\xff\xfe", b"layer,name\nx,y\n", b"layer,name,id,by,at\npopulation,x,N1,me\n", b'layer,name,id,by,at\n"x']
 )
 def test_a_broken_file_of_decisions_is_refused_not_passed_over(asking, content):
     (asking / "decisions").mkdir()
@@ -417,6 +422,41 @@ def test_the_area_of_a_study_is_an_admin_code(town):
     found = check(town(study={"pcodes": ["HOMS"]}))
     assert codes(found) == ["configuration"]
     assert "SY0204" in found[0].render("en")
+
+
+def test_a_boundary_code_that_lost_its_zeros_is_said(town):
+    broken = ["N0101", "N102", "N0103", "N0104"]
+    found = check(town(without=("population",), neighbourhoods=lambda zones: quarters(zones).assign(id=broken)))
+    told = next(one for one in found if one.code == "pcode-zeros")
+    assert (told.severity, told.where, told.rows) == ("warning", "neighbourhoods", ("2",))
+    assert "N102 → N0102" in told.render("en")
+
+
+def test_a_survey_with_codes_of_another_governorate_is_refused_too(town, tmp_path):
+    folder = town(study=HOMS, neighbourhoods=subdistricts("SY040100", "SY040101", "SY040102", "SY040103"), without=("population",))
+    delivered = tmp_path / "people.csv"
+    pd.DataFrame({"id": ["SY040100", "SY080000"], "people": [1, 2]}).to_csv(delivered, index=False)
+    study = open_study(folder)[0]
+    with Store.open(folder) as store:
+        receipt = surveys.deliver(store, [delivered], layer="population", sender="somebody", now=NOW)
+        checked = surveys.check(store, study, receipt.id, now=NOW)
+    assert checked.layer is None
+    assert "pcode-elsewhere" in codes(checked.findings)
+
+
+def test_a_survey_of_complaints_by_quarter_is_accepted_and_counted(town, tmp_path):
+    folder = town(neighbourhoods=quarters, without=("population",))
+    delivered = tmp_path / "complaints.csv"
+    bare_complaints(id=["1", "2"], neighbourhood=["Baba Amr", "nowhere"]).to_csv(delivered, index=False)
+    study = open_study(folder)[0]
+    with Store.open(folder) as store:
+        receipt = surveys.deliver(store, [delivered], layer="complaints", sender="somebody", now=NOW)
+        assert surveys.check(store, study, receipt.id, now=NOW).layer is not None
+        surveys.accept(store, study, receipt.id, by="Layla", now=NOW)
+    made = read_city(study, accepted=surveys.accepted(study))
+    assert made.layers["complaints"].frame["zone"].tolist() == ["N0102"]
+    assert made.layers["complaints"].left_out["value"].tolist() == ["nowhere"]
+    assert open_names(made, people(made))["name"].tolist() == ["nowhere"]
 
 
 # Names and units that repeat
@@ -513,3 +553,29 @@ def test_the_quarters_of_un_habitat_are_not_those_of_ocha(tmp_path, shared):
     lost = found.left_out.loc[found.left_out["reason"] == "outside", "value"].astype(float).sum()
     placed = found.table["people"].sum()
     assert placed + lost == pytest.approx(1000 * (len(units) - (found.left_out["reason"] != "outside").sum()))
+
+
+def test_sub_districts_of_homs_whose_codes_lost_their_letters(tmp_path, shared):
+    """23 sub-districts with bare numbers for codes; people by P-code, not one of which is taken by its name alone: a person confirms."""
+    data = shared / "data"
+    ocha = gpd.read_file(data / "syr-cod-ab-adm3/syr_admbnda_adm3_uncs_unocha_20201217-polygon.shp")
+    ocha = ocha[ocha["ADM1_PCODE"] == "SY04"]
+    table = pd.DataFrame({"id": ocha["ADM3_PCODE"], "name_ar": ocha["ADM3_AR"], "people": 1000})
+    table.to_csv(tmp_path / "people.csv", index=False)
+    zones = gpd.read_file(data / "homs-admin-utm37n-3d/subdistricts.geojson").set_crs(CRS, allow_override=True)
+    zones = zones.set_geometry(shapely.make_valid(shapely.force_2d(zones.geometry.to_numpy()), method="structure"), crs=CRS)
+    zones.rename(columns={"الرمز": "id", "ناحية": "name_ar"})[["id", "name_ar", "geometry"]].to_file(tmp_path / "zones.gpkg")
+    (tmp_path / "study.toml").write_text(
+        '[study]\nid = "homs"\nname = { ar = "حمص", en = "Homs" }\ncrs = "EPSG:32637"\npcodes = ["SY04"]\n'
+        '[layers.neighbourhoods]\npath = "zones.gpkg"\n[layers.population]\npath = "people.csv"\n',
+        encoding="utf-8",
+    )
+    made, found = opened(tmp_path)
+    assert found.table["people"].isna().all()
+    table = open_names(made, found)
+    assert len(table) == len(ocha) == 23
+    right = table[table["how"] == "other-code"]
+    assert len(right) == 22
+    decide(made, found, right[["layer", "name"]].assign(id=right["proposal"], row=1), by="Layla", now=NOW)
+    after = people(read_city(open_study(tmp_path)[0]))
+    assert after.table["people"].sum() == 22_000
