@@ -21,6 +21,7 @@ from geo.pipeline import assess, check, is_sound, open_study, read_city
 from geo.population import people
 from geo.store import Store
 from tests.conftest import CRS, A, B, C, D, layer, points
+from tests.test_cli import tarmim
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 NAMED = ["الخالدية", "بابا عمرو", "كرم الزيتون", "الوعر"]
@@ -579,3 +580,33 @@ def test_sub_districts_of_homs_whose_codes_lost_their_letters(tmp_path, shared):
     decide(made, found, right[["layer", "name"]].assign(id=right["proposal"], row=1), by="Layla", now=NOW)
     after = people(read_city(open_study(tmp_path)[0]))
     assert after.table["people"].sum() == 22_000
+
+
+# The command
+
+
+def test_the_command_lists_writes_and_keeps(asking, tmp_path):
+    path = tmp_path / "names.csv"
+    listed = tarmim("names", asking, "--out", path)
+    assert listed.returncode == 0, listed.stderr
+    assert "Names that need a decision: 4." in listed.stdout
+    assert "population  بابا عمر  ×1  resembles N0102 بابا عمرو / Baba Amr" in listed.stdout
+    table = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+    table.assign(id=["N0103", "N9999", "", ""]).to_csv(path, index=False, encoding="utf-8-sig")
+    refused = tarmim("names", asking, "--decide", path, "--by", "Layla", "--lang", "ar")
+    assert refused.returncode == 1
+    assert "N9999" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    table.assign(id=["N0103", "N0101", "", ""]).to_csv(path, index=False, encoding="utf-8-sig")
+    kept = tarmim("names", asking, "--decide", path, "--by", "Layla")
+    assert kept.returncode == 0, kept.stderr
+    assert "New decisions kept: 2." in kept.stdout
+    assert "Names that need a decision: 2." in tarmim("names", asking).stdout
+    nobody = tarmim("names", asking, "--decide", path)
+    assert nobody.returncode == 1
+    assert "--by NAME" in nobody.stderr
+
+
+def test_nothing_to_decide_is_said_too(town):
+    done = tarmim("names", town(), "--lang", "ar")
+    assert (done.returncode, done.stdout.strip()) == (0, "لا يوجد اسم يحتاج إلى قرار.")
