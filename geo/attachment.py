@@ -9,7 +9,7 @@ code nor coordinates can be taken by name; a table should hold the rows of its c
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def attach(
     amount
         Column whose sum is reported for the rows that were not placed (people, say).
     """
-    given = pd.DataFrame({column: rows[column].map(code_text) for column in codes}, index=rows.index, dtype="string")
+    given = pd.DataFrame({column: _once_each(rows[column], code_text) for column in codes}, index=rows.index, dtype="string")
     zone = _by_code(given, boundaries)
     by = pd.Series("code", index=rows.index, dtype="string").where(zone.notna())
     astray = _astray(given, boundaries)
@@ -152,13 +152,17 @@ def _by_name(
 ) -> pd.DataFrame:
     """Rows that have no neighbourhood yet, by name; codes that lost their zeros propose what was meant."""
     texts = rows[list(names)].astype("string") if names else pd.DataFrame({"code": pd.NA}, index=rows.index, dtype="string")
-    codes = given.loc[rows.index].replace("", pd.NA).bfill(axis=1).iloc[:, 0] if given.shape[1] else texts.iloc[:, 0]
+    codes = pd.Series(pd.NA, index=rows.index, dtype="string")
+    for column in given:
+        codes = codes.fillna(given[column].loc[rows.index].replace("", pd.NA))
     first, *rest = texts.columns
     # a row with a code alone is named by its code
     texts[first] = texts[first].where(texts.notna().any(axis=1), codes)
-    words = texts.mask(texts.apply(lambda column: column.map(_is_code, na_action="ignore")).astype("boolean").fillna(False))
+    words = texts.mask(texts.apply(_once_each, args=(_is_code,)).astype(bool))
     found = match(words, boundaries, by=[first, *rest], known_by=known_by, one_to_one=one_to_one, decided=decided)
-    shown = [" / ".join(clean(one) for one in row if isinstance(one, str)) for row in texts.itertuples(index=False, name=None)]
+    cells = list(texts.itertuples(index=False, name=None))
+    written = {row: " / ".join(clean(one) for one in row if isinstance(one, str)) for row in dict.fromkeys(cells)}
+    shown = [written[row] for row in cells]
     found = _decided(found.assign(name=pd.Series(shown, index=rows.index, dtype="string")), decided)
     found = _meant(found, codes, boundaries)
     if isinstance(rows, gpd.GeoDataFrame):
@@ -168,8 +172,14 @@ def _by_name(
     return found.assign(row=rows["row"]) if "row" in rows else found
 
 
-def _is_code(text: str) -> bool:
-    return CODE.fullmatch(code_text(text)) is not None
+def _is_code(value: object) -> bool:
+    return CODE.fullmatch(code_text(value)) is not None
+
+
+def _once_each(values: pd.Series[Any], function: Callable[[object], object]) -> pd.Series[Any]:
+    """The function of each value, worked out once for those that are equal: a city has few names and many rows."""
+    position, unique = pd.factorize(values, use_na_sentinel=False)
+    return pd.Series([function(one) for one in unique], dtype=object).take(position).set_axis(values.index)
 
 
 def _decided(found: pd.DataFrame, decided: Mapping[str, Hashable]) -> pd.DataFrame:

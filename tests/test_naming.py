@@ -197,6 +197,16 @@ def test_polygons_are_quarters_by_a_name_that_the_map_confirms(city):
     assert counted(city, population=elsewhere, entries=entries).table["people"].tolist() == pytest.approx([2, 1, 3, 4])
 
 
+def test_quarters_with_and_without_shapes_lose_nobody(city):
+    """A and B by their shapes and codes, D by its name; a unit that is not known is left out, the shapes are not spread for it."""
+    rows = layer(
+        [A, B, None, None], id=["N0101", "N0102", None, None], name_ar=[None, None, "الوعر", "حي بعيد"], people=[1, 2, 4, 8]
+    )
+    found = counted(city, population=rows, entries={"population": {"path": "units.geojson"}})
+    assert found.table["people"].fillna(0).tolist() == [1, 2, 0, 4]
+    assert found.left_out["row"].tolist() == [4]
+
+
 def test_units_without_a_shape_among_units_that_are_spread(city):
     """A district over A and B is spread; C comes by code and is added; a name alone may be that of another district."""
     rows = layer([shapely.union(A, B), None, None], id=["X1", "N0103", None], name_ar=["منطقة", None, "الوعر"], people=[100, 40, 7])
