@@ -37,7 +37,7 @@ def names(
     decide: Annotated[Path | None, typer.Option(help=N_("Read a filled-in table and keep what it decides"))] = None,
     by: Annotated[str, typer.Option(help=N_("Who decided"))] = "",
 ) -> None:
-    from geo import naming, pipeline, population
+    from geo import decisions, naming, pipeline, population
 
     kept = None
     with faults(ctx.obj), progress(ctx.obj, 16) as step:
@@ -46,12 +46,12 @@ def names(
         people = population.people(city)
         if decide is not None:
             kept = naming.decide(city, people, naming.read_table(decide), by=by, now=now())
+            city = replace(city, decided=decisions.read(city.study.folder))
         table = naming.open_names(city, people)
-        if out is not None and decide is None:
+        if out is not None:
             naming.write_table(table, out)
     if kept is not None:
         typer.echo(gettext("New decisions kept: {n}. The next check and run use them.", ctx.obj, n=len(kept)))
-        return
     _tell(table, ctx.obj)
     if out is not None:
         typer.echo(gettext("Written to {folder}", ctx.obj, folder=out))

@@ -611,6 +611,7 @@ def test_the_command_lists_writes_and_keeps(asking, tmp_path):
     kept = tarmim("names", asking, "--decide", path, "--by", "Layla")
     assert kept.returncode == 0, kept.stderr
     assert "New decisions kept: 2." in kept.stdout
+    assert "Names that need a decision: 2." in kept.stdout
     assert "Names that need a decision: 2." in tarmim("names", asking).stdout
     nobody = tarmim("names", asking, "--decide", path)
     assert nobody.returncode == 1
