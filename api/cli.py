@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import run_commands, survey_commands
+from api import names_command, run_commands, survey_commands
 from api.terminal import (
     N_,
     accepted,
@@ -106,6 +106,7 @@ app = typer.Typer(
 )
 app.add_typer(survey_commands.app)
 app.add_typer(run_commands.app)
+app.add_typer(names_command.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]

@@ -30,6 +30,7 @@ REASONS: dict[str, Message] = {
     "value-unusable": message("The value can't be used and counts as unknown"),
     "repeated": message("Exact repetition of an earlier row"),
     "no-neighbourhood": message("No neighbourhood of that code or name"),
+    "neighbourhood-counted": message("Another row already counts that neighbourhood"),
     "id-missing": message("No code given"),
     "geometry-unreadable": message("The geometry can't be read"),
     "geometry-coordinates": message("Coordinates that are infinite or beyond any place on Earth"),

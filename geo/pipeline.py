@@ -16,7 +16,7 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import criteria, explain, population, ranking, registers, scoring
+from geo import criteria, decisions, explain, population, ranking, registers, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, place, read_layer, read_zones
 from geo.left_out import noted, together
@@ -67,10 +67,11 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
             area = tuple(layers[name].frame.total_bounds)
     if faults:
         raise LayerError(*faults)
-    zones, overlaps = read_zones(layers["neighbourhoods"])
-    placed = {name: place(layer, zones) for name, layer in layers.items()}
-    placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], overlaps)
-    return City(study, zones, placed)
+    decided = decisions.read(study.folder)
+    zones, noticed = read_zones(layers["neighbourhoods"])
+    placed = {name: place(layer, zones, decided) for name, layer in layers.items()}
+    placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], (*noticed, *decided.astray(zones.index)))
+    return City(study, zones, placed, decided)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:

@@ -89,7 +89,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """A line of the log: who decided when, from where, what, about which survey, dataset or run; sealed (`geo.decisions`)."""
+    """A line of the log: who decided when, from where, what, about which survey, dataset or run; sealed (`geo.seals`)."""
 
     number: int
     made_at: datetime.datetime

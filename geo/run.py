@@ -12,14 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 
-from geo import registers
+from geo import decisions, registers
 from geo.errors import ExportError, Finding, not_written
 from geo.harmonise import City
 from geo.left_out import UNKNOWN_VALUE
@@ -76,6 +76,12 @@ def describe(
         "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
         "seed": None,
     }
+    if city.decided.sha256:  # a study without decisions keeps the id it had
+        inputs["decisions"] = {
+            "file": decisions.FILE,
+            "sha256": city.decided.sha256,
+            "names": [asdict(one) for one in city.decided.made],
+        }
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return {
         "run": hashlib.sha256(text.encode()).hexdigest()[:16],

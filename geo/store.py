@@ -39,7 +39,7 @@ from geo.backup import is_backup, pack, unpack
 from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
-from geo.decisions import FIRST, broken, seal
+from geo.seals import FIRST, broken, seal
 from geo.errors import ExportError, Finding, UnknownNameError, finding
 from geo.fsck import ORIGINAL, RECEIPT, damaged, known_files, known_places, sha256_of
 from geo.messages import Message, message

@@ -63,8 +63,17 @@ def _metric(text: str) -> str:
     return text
 
 
+def _pcode(text: str) -> str:
+    from geo.pcodes import level_of
+
+    if not str(level_of(text)).startswith("adm"):
+        raise PydanticCustomError("not_admin_code", "no admin P-code")
+    return text
+
+
 Crs = Annotated[str, AfterValidator(_crs)]
 MetricCrs = Annotated[str, AfterValidator(_metric)]
+AdminCode = Annotated[str, AfterValidator(_pcode)]
 FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
@@ -95,13 +104,17 @@ class LayerSpec(Model):
 
 
 class Study(Model):
-    """A city: names, working CRS in metres, scheme, layers; `folder` is where its relative paths begin."""
+    """A city: names, working CRS in metres, scheme, layers; `folder` is where its relative paths begin.
+
+    `pcodes` are the admin P-codes that the study lies within; without them codes are not held against an area.
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     name: BothLanguages
     crs: MetricCrs
     scheme: str = "default"
     generated: bool = False
+    pcodes: tuple[AdminCode, ...] = ()
     layers: dict[LayerName, LayerSpec]
     folder: Path = Field(exclude=True)
 
@@ -128,6 +141,8 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
         "dict_type": message("A table of entries is expected."),
         "unknown_crs": message("A known CRS is expected, such as EPSG:32637."),
         "not_metric": message("A known CRS in metres is expected, such as EPSG:32637."),
+        "not_admin_code": message("An admin P-code such as SY04 or SY0204 is expected."),
+        "tuple_type": message("A list is expected."),
         "not_ordered": message("Three distances are expected: 0 < low ≤ best ≤ high ≤ 500 metres."),
     }
 )
@@ -300,6 +315,7 @@ id = "{id}"
 name = {{ ar = "{ar}", en = "{en}" }}
 crs = "{crs}"            # working coordinate system, in metres
 scheme = "default"
+# pcodes = ["SY04"]        # the admin areas it lies within; P-codes elsewhere are refused
 
 [layers.neighbourhoods]
 path = "neighbourhoods.geojson"

@@ -137,7 +137,8 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
         several = [row["column"] for row in rows if row["required"] == need]
         if several and not any(one in kept or one in spec.columns for one in several):
             faults.append(_missing(name, several[0], raw))
-    if any(row["column"] == "geometry" and row["required"] == "yes" for row in rows) and not isinstance(raw, gpd.GeoDataFrame):
+    needs_place = any(row["column"] == "geometry" and row["required"] == "yes" for row in rows) and "neighbourhood" not in kept
+    if needs_place and not isinstance(raw, gpd.GeoDataFrame):
         faults.append(
             finding(
                 "no-geometry",

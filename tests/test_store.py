@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from geo import catalogue, datasets, staging
-from geo.decisions import FIRST
+from geo.seals import FIRST
 from geo.errors import TarmimError, UnknownNameError, finding
 from geo.messages import catalogue as texts
 from geo.messages import message
