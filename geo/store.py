@@ -39,7 +39,6 @@ from geo.backup import is_backup, pack, unpack
 from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
-from geo.seals import FIRST, broken, seal
 from geo.errors import ExportError, Finding, UnknownNameError, finding
 from geo.fsck import ORIGINAL, RECEIPT, damaged, known_files, known_places, sha256_of
 from geo.messages import Message, message
@@ -60,6 +59,7 @@ from geo.records import (
     survey_of,
 )
 from geo.run import Run, load, save
+from geo.seals import FIRST, broken, seal
 
 RESERVE_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20

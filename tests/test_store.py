@@ -30,13 +30,13 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from geo import catalogue, datasets, staging
-from geo.seals import FIRST
 from geo.errors import TarmimError, UnknownNameError, finding
 from geo.messages import catalogue as texts
 from geo.messages import message
 from geo.overrides import Override
 from geo.pipeline import assess, open_study, read_city
 from geo.run import Run
+from geo.seals import FIRST
 from geo.store import Job, Store, StoreError
 from tests.conftest import CRS, Town, points
 from tests.postgres import database
