@@ -22,8 +22,8 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from geo import registers
-from geo.archives import Bundle, gather
+from geo import deliveries, registers, uploads
+from geo.archives import Bundle, gather, limits
 from geo.catalogue import FILE as CATALOGUE
 from geo.crs import Bounds
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
@@ -31,11 +31,13 @@ from geo.export import records
 from geo.harmonise import Layer, declared_extent, prepared, read_layer
 from geo.left_out import COLUMNS, REASONS, noted, together
 from geo.messages import message
+from geo.pipeline import Step, silent
 from geo.recognition import recognise
 from geo.records import Dataset, Receipt, Survey
 from geo.store import Store
 from geo.study import LayerSpec, Study
 from geo.untrusted import Allow, Read, read_untrusted
+from geo.uploads import Kept
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same parts give the same zip
 
@@ -49,8 +51,12 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def deliver(store: Store, paths: Sequence[Path], *, layer: str, sender: str, now: datetime.datetime) -> Receipt:
+def deliver(
+    store: Store, paths: Sequence[Path], *, layer: str, sender: str, now: datetime.datetime, kept: Kept = uploads.silent
+) -> Receipt:
     """Keep what was sent, for ever and untouched; loose parts (of a shapefile) are kept together in one zip.
+
+    A large file goes on where an interrupted call stopped (`geo.deliveries`); `kept` is told the bytes that are kept for certain.
 
     Raises
     ------
@@ -65,13 +71,23 @@ def deliver(store: Store, paths: Sequence[Path], *, layer: str, sender: str, now
         raise LayerError(finding("missing-file", "error", layer, fault, remedy=message("Give the path of a file.")))
     parts = _with_siblings(paths)
     if len(parts) == 1:
-        return store.receive(parts[0], name=parts[0].name, sender=sender, layer=layer, now=now)
+        return _kept(store, parts[0], parts, name=parts[0].name, sender=sender, layer=layer, now=now, kept=kept)
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "parts.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in parts:
                 archive.writestr(zipfile.ZipInfo(part.name, EPOCH), part.read_bytes(), zipfile.ZIP_DEFLATED)
-        return store.receive(packed, name=f"{parts[0].stem}.zip", sender=sender, layer=layer, now=now)
+        return _kept(store, packed, parts, name=f"{parts[0].stem}.zip", sender=sender, layer=layer, now=now, kept=kept)
+
+
+def _kept(
+    store: Store, path: Path, parts: Sequence[Path], *, name: str, sender: str, layer: str, now: datetime.datetime, kept: Kept
+) -> Receipt:
+    if path.stat().st_size < limits()["uploads"]["resumable_bytes"]:
+        return store.receive(path, name=name, sender=sender, layer=layer, now=now)
+    modified = max(part.stat().st_mtime_ns for part in parts)
+    said = {"name": name, "sender": sender, "layer": layer}
+    return deliveries.deliver(store, path, origin=parts[0], modified_ns=modified, **said, now=now, kept=kept)
 
 
 def _with_siblings(paths: Sequence[Path]) -> list[Path]:
@@ -91,6 +107,7 @@ def check(
     *,
     now: datetime.datetime,
     allow: Allow = "upload",
+    step: Step = silent,
 ) -> Checked:
     """Read, validate and harmonise a survey and write down what was found; nothing of it counts yet.
 
@@ -99,11 +116,15 @@ def check(
     choices
         Profile, columns, CRS and so on, as in a layer's entry of `study.toml`; without them those of an earlier check, or of the
         study's own entry for the layer.
+    step
+        Told the name of each step when it begins.
     """
     known = store.survey(survey)
     chosen = choices or _choices(study, known)
     try:
-        layer = examine(study, known, store.original(known), chosen, area=area_of(store, study, known.layer), allow=allow)
+        step(message("Reading the neighbourhoods"))
+        area = area_of(store, study, known.layer)
+        layer = examine(study, known, store.original(known), chosen, area=area, allow=allow, step=step)
         found = (*layer.findings, *noted(layer.left_out))
     except TarmimError as error:
         layer, found = None, error.findings
@@ -128,7 +149,14 @@ def area_of(store: Store, study: Study, layer: str) -> Bounds | None:
 
 
 def examine(
-    study: Study, survey: Survey, original: Path, choices: LayerSpec, *, area: Bounds | None, allow: Allow = "upload"
+    study: Study,
+    survey: Survey,
+    original: Path,
+    choices: LayerSpec,
+    *,
+    area: Bounds | None,
+    allow: Allow = "upload",
+    step: Step = silent,
 ) -> Layer:
     """The layer that a survey holds.
 
@@ -139,10 +167,14 @@ def examine(
     """
     with tempfile.TemporaryDirectory(prefix="tarmim-survey-") as private:
         copy = Path(private) / f"delivered{Path(survey.name).suffix.lower()}"
+        step(message("Unpacking"))
         shutil.copyfile(original, copy)
         unpacked = gather([copy], Path(private) / "parts", names=[survey.name])
+        step(message("Reading the table"))
         read = _read(_bundle(unpacked.files, choices, survey.layer), survey, choices, allow)
+    step(message("Recognising columns and grades"))
     known, told = _recognised(study, choices, read.table, survey.layer)
+    step(message("Validating and placing"))
     try:
         layer = prepared(study, survey.layer, known, read.table, area=area)
     except TarmimError as error:
@@ -221,7 +253,15 @@ def _aside(read: Read, layer: str) -> gpd.GeoDataFrame:
 
 
 def accept(
-    store: Store, study: Study, survey: str, *, by: str, now: datetime.datetime, origin: str = "", allow: Allow = "upload"
+    store: Store,
+    study: Study,
+    survey: str,
+    *,
+    by: str,
+    now: datetime.datetime,
+    origin: str = "",
+    allow: Allow = "upload",
+    step: Step = silent,
 ) -> Dataset:
     """Make a checked survey the current dataset of its layer; the table is read again from the original with the same choices.
 
@@ -232,7 +272,7 @@ def accept(
     StoreError
         It was not checked or was returned, or the disk refuses.
     """
-    checked = check(store, study, survey, now=now, allow=allow)
+    checked = check(store, study, survey, now=now, allow=allow, step=step)
     raise_errors(checked.findings, LayerError)
     layer = checked.layer
     if layer is None:
@@ -245,6 +285,7 @@ def accept(
         "rows_chosen": layer.rows_chosen,
         "left_out": _listed(layer.left_out),
     }
+    step(message("Writing the dataset"))
     return store.accept(survey, layer.frame, by=by, now=now, provenance=provenance, date=layer.spec.date, origin=origin)
 
 
