@@ -23,3 +23,6 @@ class Settings(BaseSettings):
     lang: Lang = Field(default="ar", description="Language of pages for a visitor who asks for neither Arabic nor English")
     page_size: int = Field(default=100, ge=1, le=10_000, description="Features an answer holds where no `limit` is given")
     page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")
+    work: bool = Field(default=True, description="Whether `tarmim serve` also works on the jobs of the study")
+    job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
+    job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")

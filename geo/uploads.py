@@ -396,7 +396,7 @@ def _differs(found: str, expected: str, remedy: Message) -> Finding:
         "error",
         UPLOADS,
         message("What arrived has another hash: {found}.", found=found),
-        expected=message("{hash}.", hash=expected[:128]),
+        expected=message("It should be {hash}.", hash=expected[:128]),
         remedy=remedy,
     )
 
@@ -406,8 +406,8 @@ def _short(upload: Upload) -> Finding:
         "upload-short",
         "error",
         UPLOADS,
-        message("{offset} bytes have arrived.", offset=upload.offset),
-        expected=message("{n} bytes.", n=upload.bytes) if upload.bytes else message("At least one byte."),
+        message("Bytes that have arrived: {offset}.", offset=upload.offset),
+        expected=message("Bytes in all: {n}.", n=upload.bytes) if upload.bytes else message("At least one byte."),
         remedy=message("Go on from there."),
     )
 
@@ -441,6 +441,6 @@ def _too_many(limit: int) -> Finding:
         "too-many-uploads",
         "error",
         UPLOADS,
-        message("{n} uploads are under way already.", n=limit),
+        message("Uploads under way already: {n}.", n=limit),
         remedy=message("Finish or abandon one of them."),
     )
