@@ -276,8 +276,10 @@ class Queue:
             uploads.tidy(store, now())
 
     def drain(self) -> None:
-        """Do all that waits, in this thread."""
+        """Do all that waits, in this thread; what is to be tried again later waits for its time."""
         self.sweep()
+        for task in self.huey.read_schedule():
+            self.huey.enqueue(task)
         while (task := self.huey.dequeue()) is not None:
             self.huey.execute(task)
 
