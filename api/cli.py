@@ -157,6 +157,8 @@ def rank(
     later: LaterOption = False,
 ) -> None:
     if later:
+        if out is not None:
+            raise typer.BadParameter(gettext("A worker writes into exports/<run> of the study.", ctx.obj), param_hint="--out")
         with faults(ctx.obj):
             job_commands.queue_rank(study, scheme, ctx.obj)
         return
@@ -275,11 +277,11 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
 
     from api import jobs
     from api.app import create_app
-    from api.settings import Settings
+    from api.settings import settings_of
     from api.state import load
 
     with faults(lang):
-        chosen = Settings(study=study, host=host, port=port, lang=lang)
+        chosen = settings_of(study=study, host=host, port=port, lang=lang)
         app = create_app(chosen, load(chosen))
     shown = f"[{host}]" if ":" in host else host
     typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))

@@ -34,12 +34,12 @@ def work(
     once: Annotated[bool, typer.Option("--once", help=N_("End when nothing waits any more"))] = False,
 ) -> None:
     from api import jobs
-    from api.settings import Settings
+    from api.settings import settings_of
 
     with faults(ctx.obj):
         opened, store = _open(study)
         store.close()
-        queue = jobs.queue_of(Settings(study=opened.folder, database_url=database()))
+        queue = jobs.queue_of(settings_of(study=opened.folder, database_url=database()))
         city = opened.name.model_dump()[ctx.obj]
         if once:
             with queue:

@@ -270,8 +270,9 @@ class Queue:
         """Tell of every job that waits, and of every one whose worker was killed; drop uploads that nobody goes on with."""
         told = {task.args[0] for task in (*self.huey.pending(), *self.huey.scheduled()) if task.args}
         with _said(), Store.open(self.folder, self.url) as store:
-            for job in reversed(store.jobs()):
-                if job.state in LIVING and job.id not in told and _is_free(self.folder, job.id):
+            living = [job for state in LIVING for job in store.jobs(state=state)]
+            for job in sorted(living, key=lambda job: job.made_at):
+                if job.id not in told and _is_free(self.folder, job.id):
                     self.put(job.id)
             uploads.tidy(store, now())
 

@@ -56,7 +56,7 @@ def begin(
     size: int | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Upload:
-    """Begin an upload; nothing of it has arrived yet.
+    """Begin an upload, of which nothing has arrived yet; those that nobody goes on with are dropped first.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ def begin(
     said = store._delivered(name=name, sender=sender, layer=layer, now=now)
     moment = said.pop("received_at")
     rules = limits()["uploads"]
+    tidy(store, now)
     if size is not None:
         if size < 1:
             raise StoreError(_wrong_size(message("The file is empty.")))

@@ -401,6 +401,16 @@ def test_import_later_work_jobs_accept(folder: Path) -> None:
     assert "Traceback" not in worked.stderr + later.stderr
 
 
+def test_what_can_not_be_is_said_without_a_trace(folder: Path) -> None:
+    """A setting that is no number, a place that a worker does not write to, a study that is not there."""
+    wrong = tarmim("work", folder, "--once", TARMIM_JOB_ATTEMPTS="many")
+    assert (wrong.returncode, "TARMIM_JOB_ATTEMPTS" in wrong.stderr) == (1, True)
+    assert tarmim("rank", folder, "--later", "--out", folder / "x").returncode == 2
+    nowhere = tarmim("work", folder / "nowhere")
+    assert nowhere.returncode == 1
+    assert "Traceback" not in wrong.stderr + nowhere.stderr
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_ends_when_it_is_told(store: Store, folder: Path, how: signal.Signals) -> None:
     job = jobs.submit(store, "check", delivered(store), who="x")
@@ -450,3 +460,21 @@ def test_a_served_study_is_worked_on(store: Store, folder: Path) -> None:
     job = jobs.submit(store, "check", delivered(store), who="x")
     with jobs.beside(Settings(study=folder)):
         assert waited(store, job.id) == "done"
+
+
+def test_serve_works_and_ends_with_the_signal(store: Store, folder: Path) -> None:
+    job = jobs.submit(store, "check", delivered(store), who="x")
+    server = subprocess.Popen([TARMIM, "serve", folder, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waited(store, job.id) == "done"
+    server.send_signal(signal.SIGTERM)
+    _, wrong = server.communicate(timeout=60)
+    assert (server.returncode, wrong) == (0, "")
+    idle = subprocess.Popen(
+        [TARMIM, "serve", folder, "--port", "0"], env={**os.environ, "TARMIM_WORK": "false"}, stdout=subprocess.PIPE, text=True
+    )
+    waiting = jobs.submit(store, "check", store.surveys()[0].id, who="x")
+    assert idle.stdout is not None
+    assert "Open http" in idle.stdout.readline()
+    idle.send_signal(signal.SIGTERM)
+    idle.communicate(timeout=60)
+    assert store.job(waiting.id).state == "queued"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import io
 import itertools
 import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -380,7 +386,8 @@ def test_what_nobody_goes_on_with_expires(store: Store) -> None:
     old, done = begun(store), begun(store)
     uploads.append(store, done, 0, CONTENT, now=NOW)
     receipt = uploads.finish(store, done, now=NOW)
-    fresh = begun(store, now=LATER)
+    fresh = begun(store, now=NOW + datetime.timedelta(days=6))
+    assert len(uploads.uploads(store)) == 2
     assert uploads.tidy(store, NOW + datetime.timedelta(days=6)) == 0
     assert uploads.tidy(store, LATER) == 2
     assert [one.id for one in uploads.uploads(store)] == [fresh]
@@ -389,6 +396,12 @@ def test_what_nobody_goes_on_with_expires(store: Store) -> None:
             uploads.state(store, ident)
     assert store.survey(receipt.id).bytes == len(CONTENT)
     assert [path.name for path in (store.folder / "uploads").iterdir()] == [fresh]
+
+
+def test_whoever_begins_drops_what_has_expired(plain: Store) -> None:
+    old = begun(plain)
+    fresh = begun(plain, now=LATER)
+    assert [one.id for one in uploads.uploads(plain)] == [fresh] != [old]
 
 
 def test_dead_uploads_are_reported_and_cleaned(opener: Opener) -> None:
@@ -511,3 +524,68 @@ def test_another_sender_or_layer_does_not_go_on(plain: Store, large: Path) -> No
         codes = [one.code for one in deliveries.deliver(plain, large, **said, **others).findings]  # type: ignore[arg-type]
         assert "resumed" not in codes
     assert len(uploads.uploads(plain)) == 1, "that of the first sender waits"
+
+
+KILLED = """
+import os, signal, sys
+from geo import uploads
+left = int(sys.argv.pop(1))
+def write(handle, piece):
+    global left
+    os.write(handle, piece[:max(left, 0)])
+    left -= len(piece)
+    if left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+uploads._write = write
+sys.argv[0] = "tarmim"
+from api.cli import main
+main()
+"""
+
+
+def test_the_command_goes_on_after_kill(tmp_path: Path) -> None:
+    """A survey of 60 MB, killed in its third part and in its seventh: 16 and 48 MB are kept, and the third call needs only the rest."""
+    root = Path(__file__).parents[1]
+    folder = tmp_path / "demo"
+    shutil.copytree(root / "data" / "demo", folder)
+    large = tmp_path / "large.csv"
+    text = (folder / "damage.csv").read_text(encoding="utf-8")
+    large.write_text(text + "\n" * (60 * 2**20 - len(text.encode())), encoding="utf-8")
+    words = ["import", large, "--layer", "damage", "--profile", "unosat", "--study", folder, "--sender", "x"]
+    for at, kept in ((20 * 2**20, 16 * 2**20), (37 * 2**20 + 11, 48 * 2**20)):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(at), *words], cwd=root, capture_output=True, check=False)
+        assert done.returncode == -signal.SIGKILL
+        with Store.open(folder) as store:
+            (one,) = uploads.uploads(store)
+            assert one.offset == kept
+            assert store.surveys() == []
+            assert store.fsck() == ()
+    done = subprocess.run([Path(sys.executable).with_name("tarmim"), *words], capture_output=True, text=True, check=False)
+    assert f"after byte {48 * 2**20:,} of {60 * 2**20:,}" in done.stdout, done.stderr
+    assert hashlib.sha256(large.read_bytes()).hexdigest() in done.stdout
+    assert done.stderr == "", "no bar where nobody looks"
+    with Store.open(folder) as store:
+        (survey,) = store.surveys()
+        assert store.original(survey).read_bytes() == large.read_bytes()
+        assert uploads.uploads(store) == []
+
+
+def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "data" / "demo", tmp_path / "demo")
+    large = tmp_path / "large.csv"
+    large.write_bytes((tmp_path / "demo" / "damage.csv").read_bytes() + b"\n" * 17_000_000)
+    ours, theirs = pty.openpty()
+    words = ["import", large, "--layer", "damage", "--study", tmp_path / "demo", "--lang", "en"]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    child = subprocess.Popen([Path(sys.executable).with_name("tarmim"), *words], stdout=subprocess.DEVNULL, stderr=theirs, env=env)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO where a terminal is gone
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    child.wait(60)
+    assert b"Keeping the file" in shown
+    assert b"17.5" in shown or b"MB" in shown
+    assert b"Validating and placing" in shown or b"Recognising" in shown
