@@ -86,14 +86,19 @@ def begin(
     entry = {"id": ident, "made_at": moment, "changed_at": moment, **said, "bytes": size, "offset": 0}
     entry |= {"source": None if source is None else dict(source), "survey_id": None}
     table, path = catalogue.uploads, _path(store, ident)
-    with store._change() as connection:
-        living = sa.select(sa.func.count()).select_from(table).where(table.c.survey_id.is_(None))
-        if connection.execute(living).scalar_one() >= rules["open"]:
-            raise StoreError(_too_many(rules["open"]))
-        connection.execute(sa.insert(table), entry)
-        staging.make_folder(path.parent, store.folder)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        staging.flush(path.parent)
+    try:
+        with store._change() as connection:
+            living = sa.select(sa.func.count()).select_from(table).where(table.c.survey_id.is_(None))
+            if connection.execute(living).scalar_one() >= rules["open"]:
+                raise StoreError(_too_many(rules["open"]))
+            connection.execute(sa.insert(table), entry)
+            staging.make_folder(path.parent, store.folder)
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            staging.flush(path.parent)
+    except StoreError:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
     return Upload(**entry)
 
 
