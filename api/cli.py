@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import names_command, run_commands, survey_commands
+from api import job_commands, names_command, run_commands, survey_commands
+from api.job_commands import LaterOption
 from api.terminal import (
     N_,
     accepted,
@@ -107,6 +108,7 @@ app = typer.Typer(
 app.add_typer(survey_commands.app)
 app.add_typer(run_commands.app)
 app.add_typer(names_command.app)
+app.add_typer(job_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -165,7 +167,14 @@ def rank(
     out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, exports/<run> of the study"))] = None,
     scheme: SchemeOption = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    later: LaterOption = False,
 ) -> None:
+    if later:
+        if out is not None:
+            raise typer.BadParameter(gettext("A worker writes into exports/<run> of the study.", ctx.obj), param_hint="--out")
+        with faults(ctx.obj):
+            job_commands.queue_rank(study, scheme, ctx.obj)
+        return
     with faults(ctx.obj):
         run, folder = _rank(study, out, scheme, ctx.obj)
     _summary(run, top, ctx.obj)
@@ -248,37 +257,50 @@ def demo(
 
 def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
     """Rank a study and write everything into `out`; without it, the run goes into the study's store and the files beside it."""
+    with progress(lang, 20) as step:
+        return ranked(study, out, scheme, lang, step, by=survey_commands.who(), origin=survey_commands.COMMAND)
+
+
+def ranked(
+    study: Path, out: Path | None, scheme: str | None, lang: Lang, step: Callable[[Message], None], *, by: str, origin: str
+) -> tuple[Run, Path]:
+    """The run of a study and the folder that its files for people were written to."""
     from geo import export
 
-    with progress(lang, 20) as step:
-        city, run = _assessed(study, scheme, step)
-        folder = out or _kept(run, city.study.folder)
-        step(message("Writing tables and map"))
-        run = with_overrides(run, city.study, database())
-        export.export(run, folder)
-        _write_map(run, city, folder / "map.html", lang)
+    city, run = _assessed(study, scheme, step)
+    folder = out or _kept(run, city.study.folder, by, origin)
+    step(message("Writing tables and map"))
+    run = with_overrides(run, city.study, database())
+    export.export(run, folder)
+    _write_map(run, city, folder / "map.html", lang)
     return run, folder
 
 
-def _kept(run: Run, study: Path) -> Path:
+def _kept(run: Run, study: Path, by: str, origin: str) -> Path:
     """Enter a run into the study's store; its files for people go into `exports/<run>`."""
     from geo.store import Store
 
     with Store.open(study, database()) as store:
-        store.add_run(run, survey_commands.now(), by=survey_commands.who(), origin=survey_commands.COMMAND)
+        store.add_run(run, survey_commands.now(), by=by, origin=origin)
     return study / "exports" / run.id
 
 
 def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
+    import signal
+    from contextlib import nullcontext
+
     import uvicorn
 
+    from api import jobs
     from api.app import create_app
-    from api.settings import Settings
+    from api.settings import settings_of
     from api.state import load
 
     with faults(lang):
-        chosen = Settings(study=study, host=host, port=port, lang=lang)
+        chosen = settings_of(study=study, host=host, port=port, lang=lang)
         app = create_app(chosen, load(chosen))
     shown = f"[{host}]" if ":" in host else host
     typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has ended: the worker ends too
+    with jobs.beside(chosen) if chosen.work else nullcontext():
+        uvicorn.run(app, host=host, port=port, log_level="warning")

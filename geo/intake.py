@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,13 @@ from geo.crs import turned
 from geo.errors import CrsError, Finding, LayerError, TarmimError, errors_in, finding
 from geo.harmonise import Layer, prepared
 from geo.left_out import REASONS, together
-from geo.messages import Message, message
+from geo.messages import message
+from geo.pipeline import Step, silent
 from geo.recognition import COORDINATES, Recognition, recognise
 from geo.records import Survey
 from geo.study import LayerSpec, Study
 from geo.untrusted import Allow, Read, read_untrusted
 
-Step = Callable[[Message], None]
 PLACES = ("lon", "lat", "x", "y", "wkt")
 CLOCKWISE = {".shp": True, ".geojson": False}  # outer rings, by formats that lay it down
 
@@ -72,7 +72,7 @@ def examine(
     *,
     boundary: Any,
     allow: Allow = "upload",
-    step: Step = lambda _: None,
+    step: Step = silent,
 ) -> Examined:
     """Read, recognise, place, validate and harmonise what was delivered.
 
@@ -90,7 +90,7 @@ def examine(
     layer = survey.layer
     systems = _systems(study, read.table, known, boundary)
     said = placement.judged(systems, layer) if systems is not None else ()
-    step(message("Checking every row"))
+    step(message("Validating and placing"))
     made, faults = _layer(study, layer, known, read, boundary)
     places = errors_in(said)
     if places:  # which system it is says more than that this one can't be
@@ -113,8 +113,9 @@ def _understood(
         step(message("Unpacking"))
         unpacked = gather([copy], Path(private) / "parts", names=[survey.name])
         bundle = _bundle(unpacked.files, choices, survey.layer)
-        step(message("Reading"))
+        step(message("Reading the table"))
         read = _read(bundle, survey, choices, allow)
+        step(message("Recognising columns and grades"))
         known, recognition = recognised(study, choices, read, survey.layer)
         told = set(known.columns) & set(PLACES) - set(choices.columns)
         if told and (read.hashtags or not isinstance(read.table, gpd.GeoDataFrame)):

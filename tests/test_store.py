@@ -44,7 +44,7 @@ from tests.postgres import database
 NOW = datetime.datetime(2026, 3, 29, 9, 30, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
 GEO = Path(catalogue.__file__).parent
-OWN = ("store", "catalogue", "staging", "datasets", "records", "fsck", "backup", "publishing")
+OWN = ("store", "catalogue", "staging", "datasets", "records", "fsck", "backup", "publishing", "uploads", "deliveries")
 Opener = Callable[..., Store]
 
 
