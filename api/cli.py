@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import survey_commands
+from api import method_commands, survey_commands
 from api.terminal import N_, accepted, database, faults, language, localised, progress, tell_findings, without_language
 from geo.messages import LANGS, Lang, Message, gettext, message
 
@@ -94,6 +94,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(survey_commands.app)
+app.add_typer(method_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]

@@ -2,9 +2,9 @@
 
 A normalisation turns the values of a criterion into 0 (no need) to 1 (worst); an aggregation turns the normalised criteria of each
 neighbourhood and the weights into one score, 0 to 1. **An unknown criterion is left out and the weights of the known ones are
-scaled to sum to 1**, in every method, as in the weighted sum; what that means is said at each. Where a method can, it is tied to fixed
-points, the goalposts 0 and 1, instead of the best and worst neighbourhood present: then a neighbourhood that comes or goes changes
-nothing for the others. `RELATIVE` and `RELATIVE_NORMALISATIONS` name the ways that can't be tied and may therefore reverse ranks
+scaled to sum to 1**, in every method, as in the weighted sum; what that means is said at each. Where a method can, it is tied to
+fixed points, the goalposts 0 and 1, instead of the best and worst neighbourhood present: then a neighbourhood that comes or goes
+changes nothing for the others. `RELATIVE` and `RELATIVE_NORMALISATIONS` name the ways that can't be tied and may reverse ranks
 (Belton & Gear 1983; Dezert et al. 2020, doi:10.23919/FUSION45190.2020.9190347). Known bias: no method knows what a city wants;
 where they disagree the weights and the goalposts do not settle the order.
 """

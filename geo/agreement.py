@@ -97,7 +97,7 @@ def compare_factors(city: City, scheme: Scheme, measures: pd.DataFrame) -> pd.Da
     used = [one.measure for one in scheme.criteria if one.measure in damage.FACTORED]
     if "damage" not in city.layers or not used:
         return pd.DataFrame(index=measures.index)
-    # every measure of damage is linear in the factors: measured once with factors of 1, then times the mean factor of the structures
+    # a measure of damage is linear in the factors: measured once with factors of 1, then times the mean factor of the structures
     states = [state for state in scheme.factors.best if f"structures_{state}" in measures]
     counts = measures[[f"structures_{state}" for state in states]].to_numpy(dtype="float64")
     whole = dict.fromkeys(scheme.factors.best, 1.0)
@@ -261,8 +261,8 @@ def group_findings(table: pd.DataFrame, scheme: Scheme) -> list[Finding]:
     first = extremes(ranks, NAMED)
     weights = scheme.weighed().table
     apart = str((weights.max(axis=1) / weights.min(axis=1)).idxmax())
-    row = weights.loc[apart]
-    most, least = str(row.idxmax()), str(row.idxmin())
+    row = {ident: float(weights[ident][apart]) for ident in scheme.groups}
+    most, least = max(row, key=row.__getitem__), min(row, key=row.__getitem__)
     return [
         finding(
             "groups-compared",

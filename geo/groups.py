@@ -30,6 +30,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Axes: TypeAlias = Mapping[str, str]  # criterion → its axis
 WAYS = ("weights", "swing", "order", "pairwise")
 FLAT, OVER = "criteria", "axes"
+TABLES = {FLAT: message("All criteria"), OVER: message("All axes")}
 RECIPROCAL = 0.05  # so 0.33 and 0.14 are taken for the other side of 3 and 7, and 0.3 is not
 FRACTION = re.compile(r"\d{1,4}(\.\d{1,6})?(/\d{1,4})?")
 
@@ -189,7 +190,9 @@ def _row(ident: str, name: str, one: Comparison, judged: Judged) -> dict[str, ob
 
 
 def named(item: str) -> dict[str, str]:
-    """A criterion's or axis's name in both languages, for sentences; an unknown one as it stands."""
+    """A criterion's, axis's or table's name in both languages, for sentences; an unknown one as it stands."""
+    if item in TABLES:
+        return TABLES[item].both()
     for register, field in (("measures", "label"), ("axes", "name")):
         rows = registers.register(register)
         if item in rows:
@@ -206,7 +209,7 @@ def _inconsistent(row: Mapping[str, object], groups: Mapping[str, Group], where:
         message(
             "The comparisons of group '{group}' (table {table}) contradict each other: consistency ratio {ratio}.",
             group=groups[str(row["group"])].name.model_dump(),
-            table=row["table"],
+            table=named(str(row["table"])),
             ratio=f"{row['ratio']:.3f}",
         ),
         expected=message("At most {limit}.", limit=f"{CONSISTENT:.2f}"),

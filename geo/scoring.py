@@ -1,11 +1,11 @@
 """Score: each criterion on one scale, put together by the scheme's method over what is known.
 
 By default ``x̂ = clip((x − l) / (u − l), 0, 1)`` between fixed goalposts, ``1 − x̂`` where less is more urgent, and
-``score = 100 Σ w x̂ / Σ w`` over the known criteria (OECD/JRC Handbook on composite indicators, 2008); `geo.aggregation` has the other
-methods and normalisations. An unknown value never counts as zero: it is left out and lowers the coverage ``Σ w known / Σ w``; below
-the scheme's minimum there is no score. `score_low` and `score_high` put every unknown criterion at its best and worst and every uncertain value
-at its bounds, so the true score lies between them: no method tied to goalposts ever falls when a need grows. Where scores depend on
-the other neighbourhoods there are no such bounds, and they are NaN.
+``score = 100 Σ w x̂ / Σ w`` over the known criteria (OECD/JRC Handbook on composite indicators, 2008); `geo.aggregation` has
+the other methods and normalisations. An unknown value never counts as zero: it is left out of the sum and lowers the coverage
+``Σ w known / Σ w``; below the scheme's minimum there is no score. `score_low` and `score_high` put every unknown criterion at its
+best and worst and every uncertain value at its bounds, so the true score lies between them: no method tied to goalposts falls
+when a need grows. Where scores depend on the other neighbourhoods there are no such bounds, and they are NaN.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def between_goalposts(values: pd.Series[float], criterion: Criterion) -> pd.Seri
 
 
 def _on_scale(values: pd.Series[float], criterion: Criterion, normalisation: str) -> pd.Series[float]:
-    numbers: Floats = values.to_numpy(dtype="float64", na_value=np.nan)
+    numbers = np.asarray(values, dtype=np.float64)
     scaled = NORMALISATIONS[normalisation](numbers, *criterion.goalposts, criterion.direction == "more")
     return pd.Series(scaled, index=values.index)
 
