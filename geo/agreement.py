@@ -136,11 +136,11 @@ def kendall_tau(ranks: pd.DataFrame) -> pd.DataFrame:
     agree, decided = np.zeros((count, count)), np.zeros((count, count))
     step = max(1, PAIRS // max(rows * count, 1))
     for start in range(0, rows, step):
-        signs = np.sign(values[:, start : start + step, None] - values[:, None, :]).reshape(count, -1)
+        signs = np.sign(values[:, start : start + step, None] - values[:, None, :]).reshape(count, -1).astype(np.float32)
         known = ~np.isnan(signs)
-        signs = np.where(known, signs, 0.0)
-        agree += signs @ signs.T
-        decided += np.abs(signs) @ known.T
+        signs = np.where(known, signs, np.float32(0))
+        agree += signs @ signs.T  # whole numbers far below what 32 bits hold exactly, added up in 64
+        decided += np.abs(signs) @ known.T.astype(np.float32)
     both = np.sqrt(decided * decided.T)
     tau = np.where(both > 0, agree / np.where(both > 0, both, 1.0), np.nan)
     return pd.DataFrame(tau, index=ranks.columns, columns=ranks.columns)
