@@ -70,7 +70,8 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
-        interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
+        low, high = figure(row.score_low, 1), figure(row.score_high, 1)
+        interval = f"{low}–{high}" if low != high else low
         table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     apart = len(run.priorities) - len(listed)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from geo import agreement, pipeline
 from geo.agreement import compare_factors, compare_groups, compare_methods, extremes, kendall_tau, kendall_w, variants
 from geo.criteria import measure
+from geo.damage import equivalent_destroyed
 from geo.population import people
 from geo.registers import names
-from geo.scheme import read_scheme
+from geo.scheme import read_factors, read_scheme
 from geo.scoring import score
 from tests.conftest import layer, points
 from tests.test_scoring import criterion, scheme
@@ -125,8 +126,6 @@ def test_ranks_under_a_table_are_those_of_a_run_with_it(flipping, table):
     """Measured once and scaled, or measured anew: the same ranks."""
     city, chosen = flipping
     found = compare_factors(city, chosen, measure(city, chosen, people(city)))[table]
-    from geo.scheme import read_factors
-
     anew = pipeline.assess(city, chosen.model_copy(update={"factors": read_factors(table)})).priorities.set_index("id")["rank"]
     assert found.sort_index().equals(anew.sort_index().rename(table))
 
@@ -178,3 +177,11 @@ def test_groups_that_agree_are_said_to(town):
     (found,) = [one for one in run.info["findings"] if one["code"] == "groups-compared"]
     assert "W = 1.00" in found["found"]["en"]
     assert "same rank" in found["remedy"]["en"]
+
+
+def test_daraa_lies_between_the_factor_tables():
+    """UNOSAT's counts of Dar'a, were these all of its structures: .149 counting destroyed only, .489 with .4 for any other damage."""
+    counts = pd.DataFrame({"destroyed": [224], "severe": [498], "moderate": [781]})
+    found = {name: equivalent_destroyed(counts, read_factors(name)).at[0, "best"] / 1503 for name in names("factors")}
+    assert (min(found, key=found.get), max(found, key=found.get)) == ("destroyed-only", "destroyed-1-other-04")
+    assert [round(min(found.values()), 3), round(max(found.values()), 3)] == [0.149, 0.489]
