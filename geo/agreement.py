@@ -164,6 +164,27 @@ def kendall_w(ranks: pd.DataFrame) -> float:
     return spread / most if most > 0 else float("nan")
 
 
+def drive(contributions: pd.DataFrame, scores: pd.Series[float]) -> pd.Series[float]:
+    """How much of the differences between scores each criterion makes: ``cov(points, score) / var(score)``; they sum to 1.
+
+    A weight is not an importance (Paruolo, Saisana & Saltelli 2013, doi:10.1111/j.1467-985X.2012.01059.x): a criterion that is the
+    same everywhere moves no rank, whatever its weight. Negative: it works against the others. An unknown criterion gives no points;
+    rows without a score are left out; NaN where all scores are alike.
+
+    >>> points = pd.DataFrame({"a": [10.0, 30.0], "b": [20.0, 20.0]})
+    >>> drive(points, points.sum(axis=1)).tolist()
+    [1.0, 0.0]
+    """
+    known = scores.notna().to_numpy()
+    given = contributions.to_numpy(dtype="float64")[known]
+    given = np.where(np.isnan(given), 0.0, given)
+    away = scores.to_numpy(dtype="float64")[known]
+    away = away - away.mean() if len(away) else away
+    spread = float(away @ away)
+    share = away @ given / spread if spread > 0 else np.full(given.shape[1], np.nan)
+    return pd.Series(share, index=contributions.columns)
+
+
 def title(variant: str) -> Message:
     """The name of a variant: its method, and its normalisation where that is not the usual one."""
     method, _, normalisation = variant.partition(".")

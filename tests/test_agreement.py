@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo import agreement, pipeline
-from geo.agreement import compare_factors, compare_groups, compare_methods, extremes, kendall_tau, kendall_w, variants
+from geo.agreement import compare_factors, compare_groups, compare_methods, drive, extremes, kendall_tau, kendall_w, variants
 from geo.criteria import measure
 from geo.damage import equivalent_destroyed
 from geo.population import people
@@ -64,6 +64,20 @@ def test_extremes_name_who_moves_and_under_what():
     found = extremes(ranks, 5)
     assert found.index.tolist() == ["a", "c"]
     assert found.loc["a"].tolist() == [1, 1, "own", 3, "x", 2]
+
+
+def test_what_moves_the_list_on_paper():
+    """Scores 10, 20, 30 (away −10, 0, 10, squares 200) and one unknown: a 20·10/200, b (5 − 10)·10/200, c (5 − 0)·10/200."""
+    points = pd.DataFrame({"a": [0, 10, 20, 5], "b": [10, 10, 5, 5], "c": [np.nan, 0, 5, np.nan]}, dtype="float64")
+    found = drive(points, pd.Series([10, 20, 30, np.nan]))
+    assert found.tolist() == pytest.approx([1, -0.25, 0.25])
+    assert drive(points, pd.Series([5.0] * 4)).isna().all()
+
+
+@pytest.mark.parametrize("method", ["weighted_sum", "topsis", "geometric_mean", "promethee_ii_pairwise"])
+def test_what_moves_the_list_sums_to_one(town_run, method):
+    found = score(town_run.priorities.set_index("id"), read_scheme("default").model_copy(update={"method": method}))
+    assert drive(found.contributions, found.table["score"]).sum() == pytest.approx(1)
 
 
 def test_own_way_comes_first():
