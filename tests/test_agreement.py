@@ -199,3 +199,18 @@ def test_daraa_lies_between_the_factor_tables():
     found = {name: equivalent_destroyed(counts, read_factors(name)).at[0, "best"] / 1503 for name in names("factors")}
     assert (min(found, key=found.get), max(found, key=found.get)) == ("destroyed-only", "destroyed-1-other-04")
     assert [round(min(found.values()), 3), round(max(found.values()), 3)] == [0.149, 0.489]
+
+
+def test_aleppo_under_every_method(shared):
+    """The real layers: SPOTIS is the weighted sum, every method ranks the same neighbourhoods, and some disagree on some."""
+    study, chosen = pipeline.open_study(DEMO.parents[1] / "tests" / "studies" / "aleppo")
+    run = pipeline.assess(pipeline.read_city(study), chosen)
+    ranks = run.tables["methods"].set_index("id").drop(columns="difference")
+    ranked = run.priorities.set_index("id")["rank"].reindex(ranks.index)
+    assert ranks["weighted_sum.goalposts"].equals(ranked.rename("weighted_sum.goalposts"))
+    assert ranks["spotis.goalposts"].equals(ranked.rename("spotis.goalposts"))
+    assert (ranks.notna().all(axis=1) == ranked.notna()).all()
+    assert ranks.notna().any(axis=1).equals(ranks.notna().all(axis=1))
+    tau = kendall_tau(ranks)
+    assert (tau.to_numpy() > 0.3).all(), "the methods tell the same story"
+    assert (tau.to_numpy() < 1).any(), "though not in the same order"
