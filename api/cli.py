@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import job_commands, names_command, run_commands, survey_commands
+from api import job_commands, method_commands, names_command, run_commands, survey_commands
 from api.job_commands import LaterOption
 from api.terminal import (
     N_,
@@ -82,7 +82,8 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
-        interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
+        low, high = figure(row.score_low, 1), figure(row.score_high, 1)
+        interval = f"{low}–{high}" if low != high else low
         table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     apart = len(run.priorities) - len(listed)
@@ -109,6 +110,7 @@ app.add_typer(survey_commands.app)
 app.add_typer(run_commands.app)
 app.add_typer(names_command.app)
 app.add_typer(job_commands.app)
+app.add_typer(method_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]

@@ -20,6 +20,7 @@ from geo.scheme import Factors, Scheme
 STATES = tuple(registers.register("states"))
 DAMAGED = tuple(name for name, row in registers.register("states").items() if row["damaged"] == "yes")
 DEBRIS = tuple(name for name, row in registers.register("states").items() if row["debris"] == "yes")
+FACTORED = ("equivalent_destroyed", "equivalent_destroyed_per_km2", "damage_index")  # measures that rest on the damage factors
 
 NOTES: dict[str, Message] = {
     "no-inventory": message("no inventory of buildings"),

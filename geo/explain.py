@@ -6,6 +6,7 @@ can add them up and get the score.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,17 +66,18 @@ def _ranked(
     values: Mapping[str, Any],
     unknown: Sequence[str],
 ) -> list[Message]:
-    sentences = [
-        message(
+    stands = {"place": place, "ranked": ranked, "score": figure(score["score"], 1)}
+    if math.isnan(score["score_low"]):
+        first = message("Rank {place} of {ranked}, with {score} of 100 points; they depend on the other neighbourhoods.", **stands)
+    else:
+        first = message(
             "Rank {place} of {ranked}, with {score} of 100 points "
             "(between {low} and {high} when every uncertain or unknown value is put at its limits).",
-            place=place,
-            ranked=ranked,
-            score=figure(score["score"], 1),
+            **stands,
             low=figure(score["score_low"], 1),
             high=figure(score["score_high"], 1),
         )
-    ]
+    sentences = [first]
     if sharing > 1:
         sentences.append(
             messages(

@@ -28,6 +28,7 @@ from geo.explain import label
 from geo.messages import FSI, LANGS, PDI, Lang, Message, gettext, message
 from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
+from geo.scoring import METHOD_NAMES, NORMALISATION_NAMES
 
 if TYPE_CHECKING:
     from xlsxwriter.format import Format
@@ -159,6 +160,8 @@ def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None,
     for lang in langs:
         _list_sheet(book, run, priorities, lang)
     _method_sheet(book, run, first)
+    for name, further in run.tables.items():
+        _further_sheet(book, further, run.info.get("tables", {}).get(name, {}), name, first)
     _left_out_sheet(book, run, first)
     book.close()
 
@@ -328,10 +331,7 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
         ),
         (
             False,
-            message(
-                "Score = 100 × sum of weight × value between its goalposts, over the sum of the known weights. "
-                "Unknown values never count as zero."
-            ),
+            _how_scored(scheme),
         ),
         (
             False,
@@ -367,8 +367,35 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def _how_scored(scheme: dict[str, Any]) -> Message:
+    if (scheme["method"], scheme["normalisation"]) == ("weighted_sum", "goalposts"):
+        return message(
+            "Score = 100 × sum of weight × value between its goalposts, over the sum of the known weights. "
+            "Unknown values never count as zero."
+        )
+    return message(
+        "Score: {method}, values by {normalisation}, over the known criteria. Unknown values never count as zero.",
+        method=METHOD_NAMES[scheme["method"]],
+        normalisation=NORMALISATION_NAMES[scheme["normalisation"]],
+    )
+
+
 def _noticed(one: dict[str, Any], lang: Lang) -> str:
     return " ".join(part for part in (f"{one['where']}:", one["found"][lang], one["expected"][lang], one["remedy"][lang]) if part)
+
+
+def _further_sheet(book: Workbook, table: pd.DataFrame, labels: dict[str, Any], name: str, first: Lang) -> None:
+    """A further table of the run, as it stands, under its own title and headings."""
+    sheet = book.add_worksheet(labels.get("title", {}).get(first, name)[:31])
+    if first == "ar":
+        sheet.right_to_left()
+    styles = _Styles(book, first)
+    for position, column in enumerate(table.columns):
+        _say(sheet, 0, position, labels.get("columns", {}).get(column, {}).get(first, str(column)), styles.head)
+        decimals = 0 if pd.api.types.is_integer_dtype(table[column]) else 1
+        _write_column(sheet, 1, position, _values(table[column]), styles.number(decimals), styles.text)
+    sheet.set_column(0, max(len(table.columns) - 1, 0), 16)
+    sheet.freeze_panes(1, 1)
 
 
 def _left_out_sheet(book: Workbook, run: Run, first: Lang) -> None:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import criteria, decisions, explain, population, ranking, registers, scoring
+from geo import agreement, criteria, decisions, explain, population, ranking, registers, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, place, read_layer, read_zones
 from geo.left_out import noted, together
@@ -88,14 +88,17 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
     reasons = explain.why(measures, scores, ranks, scheme)
+    beside = agreement.compare(city, scheme, measures)
 
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
+    findings += [*scoring.cautions(scheme), *beside.findings]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
+    info["tables"] = dict(beside.labels)
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [ranks, scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
-    return Run(info["run"], info, order(table), left_out)
+    return Run(info["run"], info, order(table), left_out, beside.tables)
 
 
 def check(
@@ -106,7 +109,7 @@ def check(
     study = None
     try:
         study = read_study(folder)
-        read_scheme(scheme or study.scheme, folder=study.folder)
+        found += scoring.cautions(read_scheme(scheme or study.scheme, folder=study.folder))
     except TarmimError as error:
         found += error.findings
     if study is None:

@@ -19,7 +19,7 @@ from geo.messages import message
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-Kind = Literal["schema", "schemes", "factors", "sources", "understanding"]
+Kind = Literal["schema", "schemes", "factors", "sources", "understanding", "weighting"]
 
 
 def names(kind: Kind) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A run: what went in, what came out, under an id that is the hash of what went in. Nobody writes to a run after it is made.
 
 On disk a run is a folder: `run.json` (inputs, hashes, versions, scheme, findings), `priorities.parquet` (the ranked table with
-shapes) and `left_out.parquet`. It is written beside its place and renamed into it, so a half-written run is never seen.
+shapes), `left_out.parquet` and one parquet file for each further table. It is written beside its place and renamed into it, so a
+half-written run is never seen.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 
 from geo import decisions, registers
 from geo.errors import ExportError, Finding, not_written
@@ -44,12 +46,15 @@ class Run:
         with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the study's CRS.
     left_out
         One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
+    tables
+        Further tables by name, without shapes: one row a neighbourhood, `id` first; `info["tables"]` has their title and headings.
     """
 
     id: str
     info: Mapping[str, Any]
     priorities: gpd.GeoDataFrame
     left_out: gpd.GeoDataFrame
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def criteria(self) -> list[str]:
         """Measures that the scheme scores, in its order."""
@@ -167,6 +172,8 @@ def _written(run: Run, runs: Path, place: Path) -> Path:
     try:
         run.priorities.to_parquet(staging / "priorities.parquet", compression="zstd", write_covering_bbox=True)
         run.left_out.to_parquet(staging / "left_out.parquet", compression="zstd")
+        for name, table in run.tables.items():
+            table.to_parquet(staging / f"{name}.parquet", compression="zstd", index=False)
         (staging / "run.json").write_text(json.dumps(run.info, ensure_ascii=False, indent=1), encoding="utf-8")
         for written in (*staging.iterdir(), staging):
             _flush(written)
@@ -193,7 +200,9 @@ def load(place: Path) -> Run:
     priorities = gpd.read_parquet(place / "priorities.parquet")
     for column in ("bbox",):
         priorities = priorities.drop(columns=column, errors="ignore")
-    return Run(info["run"], info, priorities, gpd.read_parquet(place / "left_out.parquet"))
+    left_out = gpd.read_parquet(place / "left_out.parquet")
+    further = sorted(path for path in place.glob("*.parquet") if path.stem not in ("priorities", "left_out"))
+    return Run(info["run"], info, priorities, left_out, {path.stem: pd.read_parquet(path) for path in further})
 
 
 def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:

@@ -1,20 +1,24 @@
 """A scheme: which criteria count, how much, between which fixed goalposts, and why; a TOML file.
 
 Goalposts are published in advance, so that adding or removing a neighbourhood never changes the score of another (min-max
-scaling does: METHODS, rank reversal). Weights are normalised to sum to 1 when they are read.
+scaling does: `geo.aggregation`). Weights are normalised to sum to 1 when they are read; where the scheme says so they are the
+combined judgement of its stakeholder groups (`geo.groups`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from geo import registers
+from geo import groups, registers
+from geo.aggregation import MethodName, NormalisationName, Thresholds
 from geo.errors import Finding, SchemeError, TarmimError, finding
-from geo.messages import message
+from geo.groups import Axes, Group, Weighed
+from geo.messages import Message, message
 from geo.study import BothLanguages, Model, findings_of, not_a_table, read_toml
 
 ROUNDING = 1e-12
@@ -44,10 +48,17 @@ class Criterion(Model):
 
 
 class Options(Model):
-    """Numbers the measures need. `debris_reach_m`: low, best, high, metres; `facility_match_m`: metres."""
+    """Numbers the measures and methods need.
+
+    `debris_reach_m`: low, best, high, metres; `facility_match_m`: metres. `geometric_floor`, `indifference`, `preference`: see
+    `geo.aggregation.Thresholds`, parts of the way from one goalpost to the other.
+    """
 
     debris_reach_m: tuple[float, float, float] = (5.0, 10.0, 20.0)
     facility_match_m: float = Field(default=25.0, ge=0, le=500)
+    geometric_floor: float = Field(default=Thresholds.floor, ge=1e-6, le=0.5)
+    indifference: float = Field(default=Thresholds.indifference, ge=0, le=0.5)
+    preference: float = Field(default=Thresholds.preference, ge=0, le=1)
 
     @field_validator("debris_reach_m")
     @classmethod
@@ -59,17 +70,23 @@ class Options(Model):
 
 
 class Scheme(Model):
-    """Criteria, weights (sum 1), goalposts, damage factors, method and the two minimum coverages (shares, 0 to 1)."""
+    """Criteria, weights (sum 1), goalposts, damage factors, method and the two minimum coverages (shares, 0 to 1).
+
+    `weights` says where the weights come from: "direct" (each criterion has its own) or "combined" (from `groups`).
+    """
 
     id: str
     name: BothLanguages
     version: str = "1"
-    method: Literal["weighted_sum"] = "weighted_sum"
+    method: MethodName = "weighted_sum"
+    normalisation: NormalisationName = "goalposts"
+    weights: Literal["direct", "combined"] = "direct"
     factors: Factors
     minimum_coverage: float = Field(default=0.6, ge=0, le=1)
     minimum_surveyed: float = Field(default=0.5, ge=0, le=1)
     options: Options = Options()
     criteria: tuple[Criterion, ...] = Field(min_length=1)
+    groups: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Group] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _normalised(self) -> Scheme:
@@ -78,6 +95,25 @@ class Scheme(Model):
             scaled = tuple(one.model_copy(update={"weight": one.weight / total}) for one in self.criteria)
             object.__setattr__(self, "criteria", scaled)
         return self
+
+    def axes(self) -> Axes:
+        """The axis of each criterion, in the scheme's order."""
+        return {one.measure: one.axis for one in self.criteria}
+
+    def thresholds(self) -> Thresholds:
+        """What `geo.aggregation` needs to know beside the weights."""
+        options = self.options
+        return Thresholds(options.geometric_floor, options.indifference, options.preference)
+
+    def weighed(self) -> Weighed:
+        """The weights of the scheme's groups, each alone and combined."""
+        return groups.weigh(self.groups, self.axes(), f"{self.id}.toml")
+
+    def with_weights(self, weights: Mapping[str, float]) -> Scheme:
+        """The same scheme with other weights, by criterion; they are scaled to sum to 1."""
+        total = sum(weights[one.measure] for one in self.criteria)
+        changed = (one.model_copy(update={"weight": float(weights[one.measure] / total)}) for one in self.criteria)
+        return self.model_copy(update={"criteria": tuple(changed)})
 
 
 def read_factors(name: str) -> Factors:
@@ -102,7 +138,7 @@ def read_scheme(name: str, *, folder: Path | None = None) -> Scheme:
     ------
     SchemeError
         With every fault: weights that are all zero or negative, goalposts that are equal or reversed, unknown measures, axes
-        or factor tables, a criterion given twice.
+        or factor tables, a criterion given twice, judgements of groups that are missing, doubled or contradict themselves.
     """
     if name.endswith(".toml") and Path(name).name == name:
         path = (folder or Path()) / name
@@ -120,18 +156,60 @@ def read_scheme(name: str, *, folder: Path | None = None) -> Scheme:
         faults += error.findings
         factors = read_factors("tarmim")
     body = {key: value for key, value in content.items() if key != "scheme"}  # a table that nobody knows is refused, not skipped
+    given, weights = _weights_of(head, body)
     try:
-        scheme = Scheme(**{**head, **body, "id": ident, "factors": factors})
+        scheme = Scheme(**{**head, **given, "weights": weights, "id": ident, "factors": factors})
     except ValidationError as error:
         raise SchemeError(*faults, *findings_of(error, where)) from None
     faults += _faults(scheme, where)
+    if weights == "combined":
+        faults += _combined_faults(body, scheme, where)
     if faults:
         raise SchemeError(*faults)
-    return scheme
+    return scheme.with_weights(scheme.weighed().combined) if weights == "combined" else scheme
+
+
+def _weights_of(head: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, Any], object]:
+    """Where the weights come from, and the content with a weight to be replaced for criteria that have none of their own."""
+    criteria = body.get("criteria")
+    rows = criteria if isinstance(criteria, list) and all(isinstance(one, dict) for one in criteria) else []
+    from_groups = bool(body.get("groups")) and bool(rows) and not any("weight" in one for one in rows)
+    weights = head.get("weights", "combined" if from_groups else "direct")
+    if weights != "combined" or not rows:
+        return dict(body), weights
+    return {**body, "criteria": [{"weight": 1.0, **one} for one in rows]}, weights
+
+
+def _combined_faults(body: Mapping[str, Any], scheme: Scheme, where: str) -> list[Finding]:
+    """Combined weights without groups, or beside weights of the criteria, which would be dropped silently."""
+    faults = []
+    own = [one["measure"] for one in body["criteria"] if "weight" in one]
+    wrong: list[tuple[Message, Message]] = []
+    if not scheme.groups:
+        wrong.append(
+            (message("The weights are to be combined from groups, and there is no group."), message("[groups.<id>] tables."))
+        )
+    if own:
+        text = message("The weights are combined from groups, and criteria have weights of their own: {names}.", names=own)
+        wrong.append((text, message('Either weights = "direct", or no weight at the criteria.')))
+    for found, expected in wrong:
+        faults.append(finding("weights-from", "error", where, found, expected=expected, remedy=message("Mend it in the scheme.")))
+    return faults
 
 
 def _faults(scheme: Scheme, where: str) -> list[Finding]:
-    faults: list[Finding] = []
+    faults: list[Finding] = groups.faults(scheme.groups, scheme.axes(), where)
+    if scheme.options.preference < scheme.options.indifference:
+        faults.append(
+            finding(
+                "thresholds",
+                "error",
+                where,
+                message("The preference threshold is below the indifference threshold."),
+                expected=message("indifference ≤ preference"),
+                remedy=message("Mend it in the scheme."),
+            )
+        )
     if sum(one.weight for one in scheme.criteria) <= 0:
         faults.append(
             finding(

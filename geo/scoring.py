@@ -1,9 +1,11 @@
-"""Score: each criterion between its fixed goalposts, weighted and added up over what is known.
+"""Score: each criterion on one scale, put together by the scheme's method over what is known.
 
-``x̂ = clip((x − l) / (u − l), 0, 1)``, ``1 − x̂`` where less is more urgent; ``score = 100 Σ w x̂ / Σ w`` over the known criteria
-(OECD/JRC Handbook on composite indicators, 2008). An unknown value never counts as zero: it is left out of the sum and lowers the
-coverage ``Σ w known / Σ w``; below the scheme's minimum there is no score. `score_low` and `score_high` put every unknown
-criterion at its best and worst and every uncertain value at its bounds, so the true score lies between them.
+By default ``x̂ = clip((x − l) / (u − l), 0, 1)`` between fixed goalposts, ``1 − x̂`` where less is more urgent, and
+``score = 100 Σ w x̂ / Σ w`` over the known criteria (OECD/JRC Handbook on composite indicators, 2008); `geo.aggregation` has
+the other methods and normalisations. An unknown value never counts as zero: it is left out of the sum and lowers the coverage
+``Σ w known / Σ w``; below the scheme's minimum there is no score. `score_low` and `score_high` put every unknown criterion at its
+best and worst and every uncertain value at its bounds, so the true score lies between them: no method tied to goalposts falls
+when a need grows. Where scores depend on the other neighbourhoods there are no such bounds, and they are NaN.
 """
 
 from __future__ import annotations
@@ -14,9 +16,28 @@ import numpy as np
 import pandas as pd
 
 from geo import registers
+from geo.aggregation import AGGREGATIONS, NORMALISATIONS, RELATIVE, RELATIVE_NORMALISATIONS, Floats, contributions
+from geo.errors import Finding, finding
+from geo.messages import Message, message
 from geo.scheme import Criterion, Scheme
 
 SCALE = 100.0
+METHOD_NAMES: dict[str, Message] = {
+    "weighted_sum": message("Weighted sum"),
+    "geometric_mean": message("Weighted geometric mean"),
+    "topsis": message("TOPSIS between goalposts"),
+    "spotis": message("SPOTIS"),
+    "promethee_ii": message("PROMETHEE II against goalposts"),
+    "topsis_vector": message("TOPSIS, classical"),
+    "promethee_ii_pairwise": message("PROMETHEE II, all pairs"),
+}
+NORMALISATION_NAMES: dict[str, Message] = {
+    "goalposts": message("fixed goalposts"),
+    "min_max": message("minimum to maximum"),
+    "z_score": message("standard deviations"),
+    "rank": message("percentile rank"),
+    "distance_to_target": message("distance to target"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,9 +47,10 @@ class Scores:
     Attributes
     ----------
     table
-        `score, score_low, score_high` (0 to 100, NaN below the minimum coverage), `coverage` (0 to 1).
+        `score, score_low, score_high` (0 to 100, NaN below the minimum coverage; the bounds NaN where scores depend on the other
+        neighbourhoods), `coverage` (0 to 1).
     contributions
-        One column a criterion, in points; they sum to the score. NaN where the criterion is unknown.
+        One column a criterion, in points; they sum to the score (`geo.aggregation.contributions`). NaN where it is unknown.
     normalised
         One column a criterion, 0 (no need) to 1 (worst goalpost); NaN unknown.
     parts
@@ -51,9 +73,35 @@ def between_goalposts(values: pd.Series[float], criterion: Criterion) -> pd.Seri
     >>> between_goalposts(pd.Series([0.2, 2.2, None]), health).tolist()
     [0.9, 0.0, nan]
     """
-    low, high = criterion.goalposts
-    share = ((values.astype("float64") - low) / (high - low)).clip(0.0, 1.0)
-    return 1.0 - share if criterion.direction == "less" else share
+    numbers = np.asarray(values.astype("float64"), dtype=np.float64)
+    return pd.Series(NORMALISATIONS["goalposts"](numbers, *criterion.goalposts, criterion.direction == "more"), index=values.index)
+
+
+def is_relative(scheme: Scheme) -> bool:
+    """Whether scores depend on the other neighbourhoods, so that ranks can turn around when one comes or goes."""
+    return scheme.method in RELATIVE or scheme.normalisation in RELATIVE_NORMALISATIONS
+
+
+def cautions(scheme: Scheme) -> tuple[Finding, ...]:
+    """What a reader of a list under this scheme should know of its method and of the judgements of its groups."""
+    found = list(scheme.weighed().findings) if scheme.groups else []
+    if is_relative(scheme):
+        found.append(
+            finding(
+                "rank-reversal",
+                "warning",
+                f"{scheme.id}.toml",
+                message(
+                    "Method '{method}' with '{normalisation}': scores depend on which neighbourhoods are in the list; one that "
+                    "comes or goes can turn the order of others around.",
+                    method=METHOD_NAMES[scheme.method],
+                    normalisation=NORMALISATION_NAMES[scheme.normalisation],
+                ),
+                expected=message("Scores have no low and high here."),
+                remedy=message("With fixed goalposts the weighted sum, the geometric mean, TOPSIS, SPOTIS or PROMETHEE II do not."),
+            )
+        )
+    return tuple(found)
 
 
 def score(measures: pd.DataFrame, scheme: Scheme) -> Scores:
@@ -65,55 +113,89 @@ def score(measures: pd.DataFrame, scheme: Scheme) -> Scores:
         Table of `geo.criteria.measure`. A criterion without a column is unknown everywhere. A value whose coverage is below the
         scheme's `minimum_surveyed` counts as unknown.
     """
-    weights = pd.Series({one.measure: one.weight for one in scheme.criteria})
-    best, low, high = (
-        pd.DataFrame({one.measure: _normalised(measures, one, scheme, bound) for one in scheme.criteria})
-        for bound in ("", "_low", "_high")
-    )
-    known = best.notna()
-    coverage = (known * weights).sum(axis=1)
-    total = coverage.where((coverage >= scheme.minimum_coverage - 1e-12) & (coverage > 0))
-    contributions = (best * weights).div(total, axis=0) * SCALE
-    assessable = total.notna()
+    best = normalised(measures, scheme)
+    values, weights = _array(best), weights_of(scheme)
+    total = total_score(values, weights, scheme)
+    coverage = np.where(np.isnan(values), 0.0, weights).sum(axis=1)
+    low, high = (np.full(len(best), np.nan),) * 2 if is_relative(scheme) else _bounds(measures, weights, scheme)
+    assessable = ~np.isnan(total)
+    points = contributions(scheme.method, values, weights, scheme.thresholds())
+    points = np.where(assessable[:, None], points, np.nan) * SCALE
     table = pd.DataFrame(
         {
-            "score": contributions.sum(axis=1, skipna=True).where(assessable),
-            "score_low": (low.fillna(0.0) * weights).sum(axis=1).where(assessable) * SCALE,
-            "score_high": (high.fillna(1.0) * weights).sum(axis=1).where(assessable) * SCALE,
+            "score": np.where(assessable, np.nansum(points, axis=1), np.nan),
+            "score_low": np.where(assessable, low, np.nan) * SCALE,
+            "score_high": np.where(assessable, high, np.nan) * SCALE,
             "coverage": coverage.round(12),
-        }
+        },
+        index=best.index,
     )
-    return Scores(table, contributions, best, _parts(best, scheme))
+    return Scores(table, pd.DataFrame(points, index=best.index, columns=best.columns), best, _parts(best, scheme))
 
 
-def _normalised(measures: pd.DataFrame, one: Criterion, scheme: Scheme, bound: str) -> pd.Series[float]:
-    """One criterion between its goalposts, at its best value or at the bound that makes it less (`_low`) or more urgent."""
+def weights_of(scheme: Scheme) -> Floats:
+    """The weights in the order of the scheme's criteria."""
+    return np.array([one.weight for one in scheme.criteria])
+
+
+def total_score(values: Floats, weights: Floats, scheme: Scheme) -> Floats:
+    """Scores, 0 to 1, of criteria on one scale; NaN below the scheme's minimum coverage."""
+    coverage = np.where(np.isnan(values), 0.0, weights).sum(axis=1)
+    scores = AGGREGATIONS[scheme.method](values, weights, scheme.thresholds())
+    return np.where((coverage >= scheme.minimum_coverage * weights.sum() - 1e-12) & (coverage > 0), scores, np.nan)
+
+
+def _bounds(measures: pd.DataFrame, weights: Floats, scheme: Scheme) -> tuple[Floats, Floats]:
+    """Scores with every unknown criterion at its best and worst and every uncertain value at its bounds."""
+    low, high = (
+        AGGREGATIONS[scheme.method](_array(normalised(measures, scheme, end).fillna(limit)), weights, scheme.thresholds())
+        for end, limit in (("_low", 0.0), ("_high", 1.0))
+    )
+    return low, high
+
+
+def _array(table: pd.DataFrame) -> Floats:
+    return np.ascontiguousarray(table.to_numpy(dtype="float64"))
+
+
+def normalised(measures: pd.DataFrame, scheme: Scheme, bound: str = "") -> pd.DataFrame:
+    """All criteria on one scale, 0 (no need) to 1 (worst); NaN unknown. `bound`: "", "_low" (less urgent) or "_high"."""
+    return pd.DataFrame({one.measure: _normalised(measures, one, scheme, bound) for one in scheme.criteria}, index=measures.index)
+
+
+def _normalised(measures: pd.DataFrame, one: Criterion, scheme: Scheme, bound: str) -> Floats:
+    """One criterion on the scale, at its best value or at the bound that makes it less (`_low`) or more urgent."""
     if one.measure not in measures:
-        return pd.Series(np.nan, index=measures.index)
-    values = measures[one.measure].astype("float64")
+        return np.full(len(measures), np.nan)
+    values = _numbers(measures, one.measure)
     if bound:
         end = bound if one.direction == "more" else {"_low": "_high", "_high": "_low"}[bound]
-        given = measures.get(f"{one.measure}{end}")
-        values = values if given is None else given.astype("float64").fillna(values)
+        if f"{one.measure}{end}" in measures:
+            given = _numbers(measures, f"{one.measure}{end}")
+            values = np.where(np.isnan(given), values, given)
     if f"{one.measure}_coverage" in measures:
-        values = values.mask(measures[f"{one.measure}_coverage"] < scheme.minimum_surveyed)
-    return between_goalposts(values, one)
+        values = np.where(_numbers(measures, f"{one.measure}_coverage") < scheme.minimum_surveyed, np.nan, values)
+    return NORMALISATIONS[scheme.normalisation](values, *one.goalposts, one.direction == "more")
+
+
+def _numbers(measures: pd.DataFrame, column: str) -> Floats:
+    return np.asarray(measures[column].to_numpy(dtype="float64", na_value=np.nan))
 
 
 def _parts(normalised: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
-    """Sub-score of each axis and sector over its known criteria; NaN where none is known."""
+    """Sub-score of each axis and sector, by the scheme's method, over its known criteria; NaN where none is known."""
     sector_of = {name: row["sector"] for name, row in registers.register("measures").items()}
     groups: dict[str, list[Criterion]] = {}
     for one in scheme.criteria:
         groups.setdefault(f"axis_{one.axis}", []).append(one)
         groups.setdefault(f"sector_{sector_of[one.measure]}", []).append(one)
+    values = _array(normalised)
     return pd.DataFrame(
-        {name: _weighted_mean(normalised, members) for name, members in sorted(groups.items())}, index=normalised.index
+        {name: _part_score(values, members, scheme) for name, members in sorted(groups.items())}, index=normalised.index
     )
 
 
-def _weighted_mean(normalised: pd.DataFrame, members: list[Criterion]) -> pd.Series[float]:
-    weights = pd.Series({one.measure: one.weight for one in members})
-    values = normalised[list(weights.index)]
-    known = (values.notna() * weights).sum(axis=1)
-    return (values * weights).sum(axis=1) / known.where(known > 0) * SCALE
+def _part_score(values: Floats, members: list[Criterion], scheme: Scheme) -> Floats:
+    places = [scheme.criteria.index(one) for one in members]
+    weights = np.array([one.weight for one in members])
+    return AGGREGATIONS[scheme.method](values[:, places], weights, scheme.thresholds()) * SCALE

@@ -91,8 +91,8 @@ WORDS: Final[dict[str, str]] = {
     "rows_used": "{used} of {total} rows used",
     "code": "Code",
     "method": "Method",
-    "method_text": "Scheme: {scheme}. The score is the weighted sum of the criteria between fixed limits. A neighbourhood with less"
-    " than {share} of the weights known gets no rank.",
+    "method_text": "Scheme: {scheme}. The score puts the criteria together by their weights, each from no need to the worst."
+    " A neighbourhood with less than {share} of the weights known gets no rank.",
     "ranked_count": "Ranked",
     "not_ranked_count": "Not assessable",
     # list page

@@ -47,7 +47,7 @@ def test_states_are_ordered_by_gravity():
 
 def registered():
     """Every file of the registers, by its path under data/."""
-    for kind in ("schema", "schemes", "factors", "sources"):
+    for kind in ("schema", "schemes", "factors", "sources", "weighting"):
         yield from (f"{kind}/{entry.name}" for entry in DATA.joinpath(kind).iterdir())
     yield from (entry.name for entry in DATA.iterdir() if entry.name.endswith(".csv"))
 

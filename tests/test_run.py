@@ -89,6 +89,9 @@ def same(one, other):
         assert left.crs == right.crs
         assert left.geometry.geom_equals(right.geometry).tolist() == left.geometry.notna().tolist()
         pd.testing.assert_frame_equal(left.drop(columns="geometry"), right.drop(columns="geometry"))
+    assert sorted(one.tables) == sorted(other.tables)
+    for name, table in one.tables.items():
+        pd.testing.assert_frame_equal(table, other.tables[name])
 
 
 @pytest.mark.parametrize("oddity", [False, True])
@@ -103,7 +106,7 @@ def test_saved_and_loaded_is_the_same_run(run, tmp_path, oddity):
 def test_two_runs_are_the_same_to_the_byte(run, tmp_path, town):
     """Made twice from the same folder: no clock, no chance."""
     places = [save(run(), tmp_path / name) for name in ("one", "two")]
-    for file in ("run.json", "priorities.parquet", "left_out.parquet"):
+    for file in ("run.json", "priorities.parquet", "left_out.parquet", "methods.parquet", "factors.parquet"):
         assert (places[0] / file).read_bytes() == (places[1] / file).read_bytes(), file
 
 

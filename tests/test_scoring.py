@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geo.aggregation import METHODS, RELATIVE
+from geo.explain import why
+from geo.ranking import rank
 from geo.registers import register
 from geo.scheme import Criterion, Scheme, read_factors, read_scheme
-from geo.scoring import between_goalposts, score
+from geo.scoring import between_goalposts, cautions, is_relative, score
 
 TEXT = {"ar": "سبب", "en": "reason"}
 MEASURES = ("people", "damage_index", "complaints_per_1000", "working_health_per_10000")
@@ -205,3 +208,69 @@ def test_weights_are_shares_whatever_their_sum(many, ours, factor):
     assert sum(one.weight for one in scaled.criteria) == pytest.approx(1)
     one, other = (score(measured(many), each).table["coverage"] for each in (ours, scaled))
     assert one.tolist() == pytest.approx(other.tolist())
+
+
+# ---- other methods ----
+
+FIXED = sorted(set(METHODS) - RELATIVE)
+
+
+def test_inform_severity_is_a_scheme():
+    """INFORM Severity: 0.2 × impact + 0.5 × conditions + 0.3 × complexity, each 0 to 10; (8, 6, 4) → 5.8 of 10."""
+    ours = scheme(*(criterion(name, weight) for name, weight in zip(MEASURES[:3], (0.2, 0.5, 0.3), strict=True)))
+    found = score(pd.DataFrame([(8.0, 6.0, 4.0)], columns=list(MEASURES[:3])), ours)
+    assert found.table.at[0, "score"] == pytest.approx(58)
+    assert found.contributions.loc[0].tolist() == pytest.approx([16, 30, 12])
+
+
+def test_each_method_on_paper():
+    """People at the worst goalpost, damage at none, equal weights. TOPSIS: as far from both ideals. Geometric: (√.01 − .01)/.99."""
+    expected = {"weighted_sum": 50, "spotis": 50, "topsis": 50, "promethee_ii": 50, "geometric_mean": 100 * 0.09 / 0.99}
+    for method, points in expected.items():
+        ours = scheme(criterion("people"), criterion("damage_index", goalposts=(0, 1)), method=method)
+        found = score(table(people=[10], damage_index=[0]), ours).table
+        assert found.at[0, "score"] == pytest.approx(points), method
+
+
+@given(rows, schemes, st.floats(0, 5), st.sampled_from(FIXED))
+def test_what_holds_for_every_method_between_goalposts(many, ours, spread, method):
+    """The score lies between its bounds, contributions sum to it, and who else is in the list does not matter."""
+    ours = ours.model_copy(update={"method": method})
+    frame = measured(many, spread)
+    found = score(frame, ours)
+    ranked = found.table.dropna()
+    assert (ranked["score"].between(-1e-9, 100 + 1e-9)).all()
+    assert (ranked["score_low"] <= ranked["score"] + 1e-9).all()
+    assert (ranked["score"] <= ranked["score_high"] + 1e-9).all()
+    assert found.contributions.loc[ranked.index].sum(axis=1).to_numpy() == pytest.approx(ranked["score"].to_numpy(), abs=1e-9)
+    pd.testing.assert_frame_equal(score(frame.iloc[1:], ours).table, found.table.iloc[1:], check_exact=True)
+
+
+@given(rows, schemes, st.sampled_from(METHODS), st.sampled_from(["goalposts", "min_max", "z_score", "rank", "distance_to_target"]))
+def test_no_method_gives_bounds_that_may_be_wrong(many, ours, method, normalisation):
+    """Where a score depends on the others there are no bounds and a warning says why; the score and its parts are there."""
+    ours = ours.model_copy(update={"method": method, "normalisation": normalisation})
+    found = score(measured(many), ours)
+    assessable = found.table["score"].notna()
+    assert (found.table["score_low"].isna() == (is_relative(ours) | ~assessable)).all()
+    assert [one.code for one in cautions(ours)] == (["rank-reversal"] if is_relative(ours) else [])
+    points = found.contributions[assessable].sum(axis=1)
+    assert points.to_numpy() == pytest.approx(found.table["score"][assessable].to_numpy(), abs=1e-9)
+    assert (found.table["score"][assessable].between(-1e-9, 100 + 1e-9)).all()
+
+
+def test_reversing_method_is_explained_without_bounds():
+    ours = scheme(criterion("people"), criterion("damage_index", goalposts=(0, 1)), method="promethee_ii_pairwise")
+    frame = table(people=[1, 5], damage_index=[0.5, 0.1]).set_axis(["a", "b"])
+    found = score(frame, ours)
+    said = why(frame, found, rank(found.table["score"]), ours)["why_en"]
+    assert "depend on the other neighbourhoods" in said.iloc[0]
+    assert "nan" not in said.iloc[0]
+    assert "turn the order" in cautions(ours)[0].render("en")
+
+
+def test_sub_scores_follow_the_method():
+    """Two criteria of one axis at 1 and 0: half by sum, 100 × .09/.99 by the geometric mean."""
+    pair = (criterion("people"), criterion("damage_index", goalposts=(0, 1)))
+    found = [score(table(people=[10], damage_index=[0]), scheme(*pair, method=m)).parts for m in ("weighted_sum", "geometric_mean")]
+    assert [one.at[0, "axis_basic_services"] for one in found] == pytest.approx([50, 100 * 0.09 / 0.99])

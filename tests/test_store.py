@@ -402,9 +402,8 @@ def test_a_run_is_kept_once_with_the_datasets_it_read(store: Store, town_run: Ru
     record = store.add_run(town_run, NOW, by="p")
     assert store.add_run(town_run, LATER) == record
     assert store.runs() == [record]
-    assert (record.scheme, record.datasets, sorted(record.files)) == (
-        town_run.info["scheme"]["id"], (), ["left_out.parquet", "priorities.parquet", "run.json"],
-    )  # fmt: skip
+    files = ["left_out.parquet", "priorities.parquet", "run.json", *(f"{name}.parquet" for name in town_run.tables)]
+    assert (record.scheme, record.datasets, sorted(record.files)) == (town_run.info["scheme"]["id"], (), sorted(files))
     back = store.run(record.id)
     assert back.info == dict(town_run.info)
     assert_frame_equal(pd.DataFrame(back.priorities), pd.DataFrame(town_run.priorities))
