@@ -42,6 +42,7 @@ DEGREES = 7
 HEADINGS: dict[str, Message] = {
     "rank": message("Rank"),
     "tied": message("Tied"),
+    "rank_without_complaints": message("Rank without complaints"),
     "status": message("Status"),
     "id": message("Code"),
     "name_ar": message("Name (Arabic)"),
@@ -178,6 +179,7 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     """What the sheet of a language shows: no axis codes, no other language's explanation, no reason codes."""
     names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
     first = ["rank", "tied", "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
+    first += [name for name in ("rank_without_complaints",) if name in table]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
     why = [name for name in (f"why_{lang}",) if name in table]
@@ -225,7 +227,7 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
 
 
 def _decimals(column: str, decimals: dict[str, int]) -> int:
-    if column in ("rank", "id"):
+    if column in ("rank", "rank_without_complaints", "id"):
         return 0
     for end in ("_low", "_high"):
         column = column.removesuffix(end)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from geo import registers
+from geo import complaints_intake, registers
 from geo.crs import Bounds, to_metric
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, together
@@ -117,16 +117,26 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
     """
     if spec.crs and isinstance(raw, gpd.GeoDataFrame):
         raw = raw.set_crs(spec.crs, allow_override=True)
+    if name == complaints_intake.LAYER:
+        raw = complaints_intake.without_persons(raw)
     checked = validate(raw, name, spec)
     chosen = len(checked.frame)
     frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)
-    if isinstance(frame, gpd.GeoDataFrame):
+    bare = None
+    if name == complaints_intake.LAYER:
+        frame, bare = complaints_intake.without_place(frame, study.crs)
+    if isinstance(frame, gpd.GeoDataFrame) and (len(frame) or bare is None):
         flat, unplaced = _placed(frame, name)
         metric = to_metric(flat, study.crs, name, declared=spec.crs, area=area)
         frame, broken, repaired = _valid(metric, name)
         frame, repeated = _once(frame, name)
         aside += [*unplaced, *broken, *repeated]
         found += repaired
+    if bare is not None:
+        everything = pd.concat([one for one in (frame, bare) if len(one)]).sort_values("row")
+        frame, again, noted = complaints_intake.as_evidence(gpd.GeoDataFrame(everything, crs=study.crs))
+        lost = complaints_intake.redacted(together([*aside, *again], study.crs))
+        return Layer(name, frame, spec, lost, (*found, *noted), len(raw), "", rows_chosen=chosen)
     return Layer(name, frame, spec, together(aside, study.crs), tuple(found), len(raw), "", rows_chosen=chosen)
 
 
@@ -307,7 +317,7 @@ def place(layer: Layer, zones: gpd.GeoDataFrame) -> Layer:
         areas = zones.geometry.to_numpy()
         shapely.prepare(areas)
         crossing[np.flatnonzero(line)[np.unique(shapely.STRtree(shapes[line]).query(areas, predicate="intersects")[1])]] = True
-    outside = (zone == OUTSIDE) & ~crossing
+    outside = (zone == OUTSIDE) & ~crossing & ~shapely.is_missing(shapes)  # a complaint may name its neighbourhood instead
     names = pd.Series(zones.index[zone], index=frame.index, dtype="string").mask(zone == OUTSIDE)
     aside = together([layer.left_out, left_out(frame[outside], layer.name, "outside", value=_telling(layer.name))], frame.crs)
     return replace(layer, frame=frame.assign(zone=names)[~outside | ~line], left_out=aside)

@@ -16,13 +16,13 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import criteria, explain, population, ranking, registers, scoring
+from geo import complaints, criteria, explain, population, ranking, registers, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, place, read_layer, read_zones
 from geo.left_out import noted, together
 from geo.messages import Message, message
 from geo.run import Run, describe, order
-from geo.scheme import Scheme, read_scheme
+from geo.scheme import Scheme, read_scheme, without_complaints
 from geo.study import LAYERS, Study, read_study
 
 Step = Callable[[Message], None]
@@ -69,6 +69,8 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
         raise LayerError(*faults)
     zones, overlaps = read_zones(layers["neighbourhoods"])
     placed = {name: place(layer, zones) for name, layer in layers.items()}
+    if "complaints" in placed:
+        placed["complaints"] = complaints.match(placed["complaints"], zones, placed)
     placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], overlaps)
     return City(study, zones, placed)
 
@@ -86,13 +88,15 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     step(message("Scoring and ranking"))
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
+    quiet = without_complaints(scheme)
+    unheard = ranks["rank"] if quiet is scheme else ranking.rank(scoring.score(measures, quiet).table["score"])["rank"]
     reasons = explain.why(measures, scores, ranks, scheme)
 
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
-    columns = [ranks, scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
+    columns = [ranks, unheard.rename("rank_without_complaints"), scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
     return Run(info["run"], info, order(table), left_out)
 

@@ -40,7 +40,7 @@ class Run:
     info
         What `run.json` holds.
     priorities
-        One row a neighbourhood, by rank and then id; columns `FIRST`, then `contribution_*`, `axis_*`, `sector_*`, the measures
+        One row a neighbourhood, by rank and then id; columns `FIRST`, then `rank_without_complaints`, `contribution_*`, `axis_*`, `sector_*`, the measures
         with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the study's CRS.
     left_out
         One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
@@ -192,7 +192,7 @@ def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
 
     Bounds are unknown here, and the contributions and reasons of the whole list are left away: they speak of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_"))]
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "rank_without_"))]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))

@@ -42,10 +42,14 @@ class Criterion(Model):
 
 
 class Options(Model):
-    """Numbers the measures need. `debris_reach_m`: low, best, high, metres; `facility_match_m`: metres."""
+    """Numbers the measures need. `debris_reach_m`: low, best, high, metres; `facility_match_m`: metres.
+
+    `complaints_cap` is the most that complaints may bring to a score, as a share of its points, however much else is unknown.
+    """
 
     debris_reach_m: tuple[float, float, float] = (5.0, 10.0, 20.0)
     facility_match_m: float = Field(default=25.0, ge=0, le=500)
+    complaints_cap: float = Field(default=0.05, ge=0, le=1)
 
     @field_validator("debris_reach_m")
     @classmethod
@@ -142,9 +146,48 @@ def _faults(scheme: Scheme, where: str) -> list[Finding]:
             )
         )
     measures = [one.measure for one in scheme.criteria]
+    faults += _too_much_voice(scheme, where)
     for one in scheme.criteria:
         faults += _criterion_faults(one, where, repeated=measures.count(one.measure) > 1)
     return faults
+
+
+COMPLAINTS = "complaints"
+
+
+def without_complaints(scheme: Scheme) -> Scheme:
+    """The scheme without the criteria that rest on complaints, the other weights scaled to sum to 1; itself where it has none."""
+    rest = tuple(one for one in scheme.criteria if not one.measure.startswith(COMPLAINTS))
+    total = sum(one.weight for one in rest)
+    if len(rest) == len(scheme.criteria) or total <= 0:
+        return scheme
+    return scheme.model_copy(update={"criteria": tuple(one.model_copy(update={"weight": one.weight / total}) for one in rest)})
+
+
+def _too_much_voice(scheme: Scheme, where: str) -> list[Finding]:
+    """Complaints whose share of the points could pass the cap where as little else is known as the scheme allows."""
+    voice = sum(one.weight for one in scheme.criteria if one.measure.startswith(COMPLAINTS))
+    most = voice / max(scheme.minimum_coverage, voice) if voice else 0.0
+    if most <= scheme.options.complaints_cap + 1e-9:
+        return []
+    return [
+        finding(
+            "complaints-cap",
+            "error",
+            where,
+            message(
+                "Complaints have {weight}% of the weights; where only {known}% of the weights are known they could bring {most}% of the points.",
+                weight=round(voice * 100, 1),
+                known=round(scheme.minimum_coverage * 100, 1),
+                most=round(most * 100, 1),
+            ),
+            expected=message("At most {cap}% (complaints_cap).", cap=round(scheme.options.complaints_cap * 100, 1)),
+            remedy=message(
+                "Give complaints at most {weight}% of the weights, or raise minimum_coverage.",
+                weight=round(scheme.options.complaints_cap * scheme.minimum_coverage * 100, 1),
+            ),
+        )
+    ]
 
 
 def _criterion_faults(one: Criterion, where: str, *, repeated: bool) -> list[Finding]:

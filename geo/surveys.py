@@ -22,7 +22,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from geo import registers
+from geo import complaints_intake, registers
 from geo.archives import Bundle, gather
 from geo.catalogue import FILE as CATALOGUE
 from geo.crs import Bounds
@@ -147,7 +147,7 @@ def examine(
         layer = prepared(study, survey.layer, known, read.table, area=area)
     except TarmimError as error:
         raise LayerError(*error.findings, *told) from error
-    aside = together([layer.left_out, _aside(read, survey.layer)], study.crs)
+    aside = complaints_intake.redacted(together([layer.left_out, _aside(read, survey.layer)], study.crs))
     return replace(
         layer,
         left_out=aside,
