@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import survey_commands
+from api import people_commands, survey_commands
 from api.terminal import N_, accepted, database, faults, language, localised, progress, tell_findings, without_language
 from geo.messages import LANGS, Lang, Message, gettext, message
 
@@ -32,11 +32,12 @@ def main() -> None:
     command(args=without_language(arguments), prog_name="tarmim", obj=lang)
 
 
-def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
-    from geo import pipeline
+def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None], *, scenario: str = "now") -> tuple[City, Run]:
+    from geo import pipeline, scenarios
 
     opened, chosen = pipeline.open_study(study, scheme)
     city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+    city = scenarios.under(city, scenario)
     return city, pipeline.assess(city, chosen, step)
 
 
@@ -73,6 +74,8 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
         interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
         table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+    if "scenario" in run.info:
+        typer.echo(gettext("Population scenario: {scenario}.", lang, scenario=run.info["scenario"]["name"]))
     apart = len(run.priorities) - len(listed)
     typer.echo(
         gettext(
@@ -94,6 +97,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(survey_commands.app)
+app.add_typer(people_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -152,9 +156,10 @@ def rank(
     out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, exports/<run> of the study"))] = None,
     scheme: SchemeOption = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    scenario: Annotated[str, typer.Option(help=N_("Population scenario of study.toml; 'now' without one"))] = "now",
 ) -> None:
     with faults(ctx.obj):
-        run, folder = _rank(study, out, scheme, ctx.obj)
+        run, folder = _rank(study, out, scheme, ctx.obj, scenario=scenario)
     _summary(run, top, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
 
@@ -231,12 +236,12 @@ def demo(
         _serve(folder, "127.0.0.1", port, ctx.obj)
 
 
-def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
+def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang, *, scenario: str = "now") -> tuple[Run, Path]:
     """Rank a study and write everything into `out`; without it, the run goes into the study's store and the files beside it."""
     from geo import export
 
     with progress(lang, 20) as step:
-        city, run = _assessed(study, scheme, step)
+        city, run = _assessed(study, scheme, step, scenario=scenario)
         folder = out or _kept(run, city.study.folder)
         step(message("Writing tables and map"))
         export.export(run, folder)

@@ -75,11 +75,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class City:
-    """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids."""
+    """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids.
+
+    `scenario` names the population scenario it stands under; empty is now.
+    """
 
     study: Study
     zones: gpd.GeoDataFrame
     layers: Mapping[str, Layer] = field(default_factory=dict)
+    scenario: str = ""
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:
         """A layer's table, or None where the study has no such layer."""

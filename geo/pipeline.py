@@ -16,7 +16,7 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import complaints, criteria, explain, population, ranking, registers, scoring
+from geo import complaints, criteria, explain, population, ranking, registers, scenarios, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, place, read_layer, read_zones
 from geo.left_out import noted, together
@@ -82,7 +82,7 @@ def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
 def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     """Measure, score, rank and explain: the run of a city under a scheme."""
     step(message("Counting people"))
-    people = population.people(city)
+    people = scenarios.people(city)
     step(message("Measuring damage, roads, networks and facilities"))
     measures = criteria.measure(city, scheme, people)
     step(message("Scoring and ranking"))
@@ -117,6 +117,8 @@ def check(
     try:
         city = read_city(study, step, accepted=accepted(study))
         people = population.people(city)
+        for name in study.scenarios:
+            scenarios.people(scenarios.under(city, name))
     except TarmimError as error:
         return (*found, *error.findings)
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], study.crs)

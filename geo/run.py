@@ -19,7 +19,7 @@ from typing import Any
 
 import geopandas as gpd
 
-from geo import registers
+from geo import registers, scenarios
 from geo.errors import ExportError, Finding, not_written
 from geo.harmonise import City
 from geo.left_out import UNKNOWN_VALUE
@@ -76,6 +76,8 @@ def describe(
         "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
         "seed": None,
     }
+    if city.scenario:  # the id of a run of now stays what it was
+        inputs["scenario"] = scenarios.record(city)
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return {
         "run": hashlib.sha256(text.encode()).hexdigest()[:16],
