@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.terminal import N_, accepted, database, faults, progress
+from geo.figures import UNKNOWN
 from geo.messages import Lang, Message, gettext, message
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from geo.equity import Equity
     from geo.harmonise import City
     from geo.run import Run
     from geo.scheme import Scheme
@@ -53,21 +55,17 @@ def _show(title: str, heads: Iterable[str], rows: Iterable[Sequence[str]]) -> No
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _name(row: Any, lang: Lang) -> str:
-    first, second = (row.name_ar, row.name_en) if lang == "ar" else (row.name_en, row.name_ar)
-    return str(first if isinstance(first, str) else second if isinstance(second, str) else "")
+def _name(row: Mapping[str, Any], lang: Lang) -> str:
+    first, second = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
+    return str(row[first] or row[second] or "")
 
 
-def _place(value: Any) -> str:
-    import pandas as pd
-
-    return "–" if pd.isna(value) else str(int(value))
+def _place(value: int | None) -> str:
+    return UNKNOWN if value is None else str(value)
 
 
-def _moved(value: Any) -> str:
-    import pandas as pd
-
-    return "–" if pd.isna(value) else f"{int(value):+d}" if value else "0"
+def _moved(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:+d}" if value else "0"
 
 
 @app.command(
@@ -78,7 +76,9 @@ def complaints(
     ctx: typer.Context,
     study: StudyArgument,
     sector: Annotated[str | None, typer.Option(help=N_("Only this directorate, as in data/sectors.csv"))] = None,
-    on: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help=N_("Day that counts as today; the newest of the data"))] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help=N_("Day that counts as today; the newest of the data"))
+    ] = None,
     out: Annotated[Path | None, typer.Option(help=N_("CSV file for the overdue list"))] = None,
     top: TopOption = 10,
 ) -> None:
@@ -155,48 +155,66 @@ def _followed(
     return (table if sector is None else table[table["sector"] == sector]), when
 
 
+COMPLAINT_HEADS = (
+    message("Directorate"),
+    message("Troubles"),
+    message("Reports"),
+    message("Open"),
+    message("Closed"),
+    message("State unknown"),
+    message("Overdue"),
+    message("Overdue, of the open"),
+    message("Days to first answer"),
+    message("Changed an assessment"),
+)
+OVERDUE_HEADS = (
+    message("Code"),
+    message("Directorate"),
+    message("Neighbourhood"),
+    message("Due"),
+    message("Days overdue"),
+    message("Reports"),
+)
+
+
 def _tell_complaints(table: pd.DataFrame, when: pd.Timestamp, top: int, lang: Lang) -> None:
     from geo import complaints as measure
     from geo import registers
+    from geo.export import records
     from geo.figures import figure, percent
 
     sectors = {name: registers.both(row, "name")[lang] for name, row in registers.register("sectors").items()}
-    heads = (
-        message("Directorate"), message("Troubles"), message("Reports"), message("Open"), message("Closed"), message("State unknown"),
-        message("Overdue"), message("Overdue, of the open"), message("Days to first answer"), message("Changed an assessment"),
-    )  # fmt: skip
-    figures = measure.by_directorate(table)
+    counts = ("troubles", "reports", "open", "closed", "unknown", "overdue")
     _show(
         gettext("Complaints on {day}", lang, day=when.date().isoformat()),
-        [one.render(lang) for one in heads],
+        [one.render(lang) for one in COMPLAINT_HEADS],
         [
             (
-                sectors[str(row.Index)],
-                *(figure(one, 0) for one in (row.troubles, row.reports, row.open, row.closed, row.unknown, row.overdue)),
-                percent(row.overdue_share),
-                figure(row.days_to_answer, 1),
-                percent(row.changed_share),
+                sectors[row["sector"]],
+                *(figure(row[one], 0) for one in counts),
+                percent(row["overdue_share"]),
+                figure(row["days_to_answer"], 1),
+                percent(row["changed_share"]),
             )
-            for row in figures.itertuples()
+            for row in records(measure.by_directorate(table).reset_index())
         ],
     )
     late = measure.overdue(table)
     typer.echo(gettext("Overdue: {n}. A trouble that is reported again counts once.", lang, n=len(late)))
     if len(late) and top:
-        heads = (message("Code"), message("Directorate"), message("Neighbourhood"), message("Due"), message("Days overdue"), message("Reports"))
         _show(
             "",
-            [one.render(lang) for one in heads],
+            [one.render(lang) for one in OVERDUE_HEADS],
             [
                 (
-                    str(row.id),
-                    sectors[row.sector],
-                    "–" if row.zone is None or row.zone != row.zone else str(row.zone),
-                    row.due.date().isoformat(),
-                    figure(row.overdue_days, 0),
-                    figure(row.reports, 0),
+                    str(row["id"]),
+                    sectors[row["sector"]],
+                    row["zone"] or UNKNOWN,
+                    row["due"],
+                    figure(row["overdue_days"], 0),
+                    figure(row["reports"], 0),
                 )
-                for row in late.head(top).itertuples()
+                for row in records(late.head(top))
             ],
         )
 
@@ -207,65 +225,94 @@ def _tell_complaints(table: pd.DataFrame, when: pd.Timestamp, top: int, lang: La
 )
 def equity(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None, top: TopOption = 10) -> None:
     from geo import equity as measure
-    from geo.figures import figure, percent
+    from geo import pipeline
 
     lang: Lang = ctx.obj
     with faults(lang), progress(lang, 18) as step:
-        from geo import pipeline
-
         city, chosen = _opened(study, scheme, step)
         found = measure.of(pipeline.assess(city, chosen, step), city)
-    averse = [column for column in found.measures if column.startswith("atkinson_")]
+    _tell_inequality(found, lang)
+    _tell_weighted(found, top, lang)
+
+
+INEQUALITY_HEADS = (
+    message("Quantity per person"),
+    message("Gini"),
+    message("Theil"),
+    message("between districts"),
+    message("within districts"),
+)
+WEIGHTED_HEADS = (
+    message("Name"),
+    message("Rank"),
+    message("Weighted rank"),
+    message("Moved"),
+    message("Weight"),
+    message("Score (0–100)"),
+    message("Weighted score"),
+)
+
+
+def _tell_inequality(found: Equity, lang: Lang) -> None:
+    from geo.export import records
+    from geo.figures import figure, percent
+
+    averse = [str(column) for column in found.measures if str(column).startswith("atkinson_")]
     _show(
         gettext("Inequality between people, by the average of their neighbourhood", lang),
         [
-            *(
-                one.render(lang)
-                for one in (
-                    message("Quantity per person"), message("Gini"), message("Theil"), message("between districts"), message("within districts"),
-                )
-            ),
+            *(one.render(lang) for one in INEQUALITY_HEADS),
             *(gettext("Atkinson, aversion {aversion}", lang, aversion=one.removeprefix("atkinson_")) for one in averse),
-            gettext("Neighbourhoods", lang),
+            gettext("Counted", lang),
             gettext("not counted", lang),
         ],
         [
             (
-                QUANTITIES[str(name)].render(lang),
+                QUANTITIES[row["quantity"]].render(lang),
                 *(figure(row[one], 3) for one in ("gini", "theil", "theil_between", "theil_within", *averse)),
                 figure(row["counted"], 0),
                 figure(row["not_counted"], 0),
             )
-            for name, row in found.measures.iterrows()
+            for row in records(found.measures.reset_index())
         ],
-    )  # fmt: skip
+    )
     _show(
         gettext("Lorenz: what the people with least have, of the whole", lang),
         [gettext("Share of people", lang), *(QUANTITIES[str(name)].render(lang) for name in found.lorenz)],
-        [(percent(share), *(percent(one) for one in row)) for share, row in zip(found.lorenz.index, found.lorenz.to_numpy(), strict=True)],
+        [tuple(percent(one) for one in row.values()) for row in records(found.lorenz.reset_index())],
     )
     for name, missing in found.left_out.items():
         if missing:
+            quantity = QUANTITIES[name]
             typer.echo(
-                gettext("Not counted for {quantity} (people or amount unknown): {ids}.", lang, quantity=QUANTITIES[name], ids=list(missing))
+                gettext("Not counted for {quantity} (people or amount unknown): {ids}.", lang, quantity=quantity, ids=missing)
             )
-    choices = measure.parameters()["weights"]
+
+
+def _tell_weighted(found: Equity, top: int, lang: Lang) -> None:
+    from geo.equity import parameters
+    from geo.export import records
+    from geo.figures import figure
+
+    eta = parameters()["weights"]["eta"]
     _show(
-        gettext("The list with distributional weights (η = {eta}) beside the list without", lang, eta=choices["eta"]),
+        gettext("The list with distributional weights (η = {eta}) beside the list without", lang, eta=eta),
+        [one.render(lang) for one in WEIGHTED_HEADS],
         [
-            one.render(lang)
-            for one in (
-                message("Name"), message("Rank"), message("Weighted rank"), message("Moved"), message("Weight"), message("Score (0–100)"),
-                message("Weighted score"),
+            (
+                _name(row, lang),
+                _place(row["rank"]),
+                _place(row["weighted_rank"]),
+                _moved(row["moved"]),
+                figure(row["weight"], 2),
+                figure(row["score"], 1),
+                figure(row["weighted_score"], 1),
             )
+            for row in records(found.weighted.head(top))
         ],
-        [
-            (_name(row, lang), _place(row.rank), _place(row.weighted_rank), _moved(row.moved), figure(row.weight, 2), figure(row.score, 1),
-             figure(row.weighted_score, 1))
-            for row in found.weighted.head(top).itertuples()
-        ],
-    )  # fmt: skip
-    typer.echo(gettext("Neighbourhoods that move: {n} of {all}.", lang, n=int((found.weighted["moved"] != 0).sum()), all=len(found.weighted)))
+    )
+    moving = int((found.weighted["moved"].fillna(0) != 0).sum())
+    typer.echo(gettext("Neighbourhoods that move: {n} of {all}.", lang, n=moving, all=len(found.weighted)))
 
 
 @app.command(
@@ -273,11 +320,11 @@ def equity(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None
     epilog=EXAMPLE + "tarmim scenarios homs --top 5",
 )
 def scenarios(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None, top: TopOption = 10) -> None:
+    from geo import pipeline
+    from geo import scenarios as other
+
     lang: Lang = ctx.obj
     with faults(lang), progress(lang, 30) as step:
-        from geo import pipeline
-        from geo import scenarios as other
-
         city, chosen = _opened(study, scheme, step)
         now = pipeline.assess(city, chosen, step)
         runs = {name: pipeline.assess(other.under(city, name), chosen, step) for name in city.study.scenarios}
@@ -287,20 +334,34 @@ def scenarios(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = N
         _tell_movers(now, run, top, lang)
 
 
+MOVER_HEADS = (
+    message("Name"),
+    message("Rank now"),
+    message("Rank in the scenario"),
+    message("Moved"),
+    message("People now"),
+    message("People in the scenario"),
+)
+
+
 def _tell_movers(now: Run, run: Run, top: int, lang: Lang) -> None:
+    from geo.export import records
     from geo.figures import figure
     from geo.scenarios import movers
 
     table = movers(now, run)
-    heads = (
-        message("Name"), message("Rank now"), message("Rank in the scenario"), message("Moved"), message("People now"),
-        message("People in the scenario"),
-    )  # fmt: skip
     _show(
         gettext("{scenario}: {n} neighbourhoods move", lang, scenario=run.info["scenario"]["name"], n=len(table)),
-        [one.render(lang) for one in heads],
+        [one.render(lang) for one in MOVER_HEADS],
         [
-            (_name(row, lang), _place(row.rank_now), _place(row.rank), _moved(row.moved), figure(row.people_now, 0), figure(row.people, 0))
-            for row in table.head(top).itertuples()
+            (
+                _name(row, lang),
+                _place(row["rank_now"]),
+                _place(row["rank"]),
+                _moved(row["moved"]),
+                figure(row["people_now"], 0),
+                figure(row["people"], 0),
+            )
+            for row in records(table.head(top))
         ],
     )

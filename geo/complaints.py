@@ -1,6 +1,6 @@
 """Complaints as evidence: how many troubles came from each neighbourhood, against how many were to be expected there.
 
-A count says as much about who has a telephone as about who has no water. So troubles are counted once (`geo.complaints_intake`), and
+A count says as much about who has a telephone as about who has no water. So troubles are counted once (`geo.complaints_intake`) and
 set against what the people who can complain would send at the rate of the whole city: ``SR_i = O_i / E_i``, ``E_i = people_i ×
 connected_i × rate``. Where little is expected the ratio jumps about, so it is drawn towards 1 by empirical Bayes,
 ``(O_i + α) / (E_i + α)`` (gamma prior of mean 1; Clayton & Kaldor 1987, doi:10.2307/2532003; α by moments, Marshall 1991,
@@ -37,14 +37,15 @@ def match(layer: Layer, zones: gpd.GeoDataFrame, others: Mapping[str, Layer]) ->
     if not bare.any():
         return layer
     missing = pd.Series(pd.NA, index=frame.index, dtype="string")
-    asset, named = (frame[name] if name in frame else missing for name in ("asset", "neighbourhood"))
+    asset, named = (frame.get(name, missing) for name in ("asset", "neighbourhood"))
     point, zone = _assets(others, set(asset[bare].dropna()))
     codes = named.where(named.isin(zones.index), named.map(_single_names(zones), na_action="ignore"))
     found = asset.map(zone, na_action="ignore").fillna(codes).astype("string")
-    spots = pd.Series(shapely.point_on_surface(zones.geometry.to_numpy()), index=zones.index)
-    shapes = asset.map(point, na_action="ignore")
-    shapes = shapes.where(shapes.notna(), found.map(spots, na_action="ignore"))
-    whole = frame.set_geometry(gpd.GeoSeries(frame.geometry.where(~bare, shapes), crs=frame.crs))
+    inside = dict(zip(zones.index, shapely.point_on_surface(zones.geometry.to_numpy()), strict=True))
+    shapes = frame.geometry.to_numpy().copy()
+    for at in np.flatnonzero(bare).tolist():
+        shapes[at] = point.get(str(asset.iat[at]), inside.get(str(found.iat[at])))
+    whole = gpd.GeoDataFrame(frame).set_geometry(gpd.GeoSeries(shapes, index=frame.index, crs=frame.crs))
     whole = whole.assign(zone=frame["zone"].where(~bare, found))
     lost = bare & found.isna()
     aside = [layer.left_out, left_out(frame[lost], LAYER, "no-neighbourhood")] if lost.any() else [layer.left_out]
@@ -73,7 +74,7 @@ def _single_names(zones: gpd.GeoDataFrame) -> dict[str, str]:
 
 
 def measure(city: City, people: pd.DataFrame) -> pd.DataFrame:
-    """`complaints`, `complaints_per_1000` people and `complaints_ratio` by neighbourhood; NaN where people are unknown or nobody listened.
+    """`complaints`, `complaints_per_1000` and `complaints_ratio` by neighbourhood; NaN where people are unknown or nobody listened.
 
     `people` has `people, people_low, people_high`; the bounds of the count per 1,000 are those of the people. The ratio is the
     empirical-Bayes one, with the 5 to 95 % interval of its posterior at the people's bounds.
@@ -100,7 +101,7 @@ def measure(city: City, people: pd.DataFrame) -> pd.DataFrame:
     )
     connected = city.zones["connected"].astype("float64") if "connected" in city.zones else 1.0
     ratio = against_expected(count, residents * connected, few * connected, many * connected)
-    table[list(ratio)] = ratio
+    table = table.join(ratio)
     table["complaints_ratio_coverage"] = covered
     table["complaints_ratio_note"] = np.where((note == "") & ratio["complaints_ratio"].isna(), "people-unknown", note)
     return table
@@ -195,13 +196,15 @@ def follow_up(frame: pd.DataFrame, on: pd.Timestamp) -> pd.DataFrame:
     entries = rules()["category"]
     blank = {name: pd.Series(pd.NaT, index=frame.index) for name in ("date", "due", "answered", "closed")}
     blank |= {name: pd.Series(pd.NA, index=frame.index, dtype="string") for name in ("status", "changed")}
-    table = frame.drop(columns="geometry", errors="ignore").assign(**{name: one for name, one in blank.items() if name not in frame})
+    table = frame.drop(columns="geometry", errors="ignore").assign(
+        **{name: one for name, one in blank.items() if name not in frame}
+    )
     table = table[~(table["date"] > on)]
     wait = pd.to_timedelta(table["category"].map({name: entry["days"] for name, entry in entries.items()}), unit="D")
     due = table["due"].fillna(table["date"] + wait)
     status = table["status"].mask(table["closed"] <= on, "closed").mask(table["closed"] > on, "open")
-    late = ((on - due) / pd.Timedelta(days=1)).clip(lower=0)
-    answered = ((table["answered"] - table["date"]) / pd.Timedelta(days=1)).where(table["answered"] <= on)
+    late = (on - due).dt.days.astype("float64").clip(lower=0)
+    answered = (table["answered"] - table["date"]).dt.days.astype("float64").where(table["answered"] <= on)
     return pd.DataFrame(
         {
             "id": table["id"],
@@ -213,17 +216,21 @@ def follow_up(frame: pd.DataFrame, on: pd.Timestamp) -> pd.DataFrame:
             "status": status,
             "days_to_answer": answered.where(answered >= 0),
             "overdue_days": late.where(status == "open", 0.0).mask(status.isna()).mask((status == "open") & due.isna()),
-            "reports": table["reports"] if "reports" in table else 1.0,
+            "reports": table.get("reports", 1.0),
             "changed": table["changed"],
         }
     )
 
 
 def by_directorate(table: pd.DataFrame) -> pd.DataFrame:
-    """Key figures of `follow_up` by sector: `troubles, reports, open, closed, unknown, overdue, overdue_share, days_to_answer, changed_share`.
+    """Key figures of `follow_up` by sector.
 
-    The share overdue is of the open ones whose due date is known; the median days to the first answer are of those answered; the
-    share that changed an assessment is of those where somebody said so. NaN where there are none.
+    Returns
+    -------
+    DataFrame
+        `troubles, reports, open, closed, unknown` (state not known), `overdue`; `overdue_share` of the open ones whose due date is
+        known; `days_to_answer`, the median to the first answer of those answered; `changed_share`, which part changed an
+        assessment, of those where somebody said so. NaN where there are none.
     """
     rows = {}
     for sector, part in table.groupby("sector", sort=True):

@@ -1,11 +1,11 @@
 """Intake of complaints: from what people wrote to evidence that names nobody and counts each trouble once.
 
-A complaint is about a trouble, and a trouble is reported often. Two complaints are the same one when they have the same category and
-the same asset, or lie within `distance_m` and do not name different assets, and no more than `days` have passed since it was last
-reported. They are taken in the order of their dates: the first report of a trouble stands for it, distances are measured to that
-first report (so that one street does not swallow the next), and a trouble lasts as long as reports of it go on. A complaint
-without a date repeats any of its kind there; one that names only its neighbourhood repeats any such of its category. The order of the
-rows in the file changes nothing. Parameters: `data/complaints.toml`.
+A complaint is about a trouble, and a trouble is reported often. Two complaints are the same one when they have the same category
+and the same asset, or lie within `distance_m` and do not name different assets, and no more than `days` have passed since it was
+last reported. They are taken in the order of their dates: the first report of a trouble stands for it, distances are measured to
+that first report (so that one street does not swallow the next), and a trouble lasts as long as reports of it go on. A complaint
+without a date repeats any of its kind there; one that names only its neighbourhood repeats any such of its category. The order of
+the rows in the file changes nothing. Parameters: `data/complaints.toml`.
 
 Names, telephones, addresses and texts are no columns of the schema and end here; what looks like a telephone or an e-mail address
 in any cell is unknown; a place that may be a home becomes the middle of its cell of a grid, and so do all places of left-out rows.
@@ -188,7 +188,7 @@ def _in_order(frame: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def _keys(one: _Trouble, category: str, name: str, reach: float) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Where a trouble is looked up, and where a report looks for its like: asset, cells of the width of the reach, neighbourhood."""
+    """Where a trouble is looked up, and where a report looks for its like: asset, cells as wide as the reach, neighbourhood."""
     asset = [(category, "asset", one.asset)] if one.asset else []
     if math.isnan(one.x):
         named = asset or [(category, "name", name)]

@@ -241,8 +241,8 @@ def weighted_list(run: Run) -> pd.DataFrame:
     -------
     DataFrame
         By id, in the order of the weighted ranks: `name_ar, name_en, rank, score, standing, weight, weighted_score, weighted_rank,
-        moved` (places gained by the weights). Ranked neighbourhoods whose standing or people are unknown have no weighted rank and come
-        last; without the sub-score of deprivation no row is weighted.
+        moved` (places gained by the weights). Ranked neighbourhoods whose standing or people are unknown have no weighted rank and
+        come last; without the sub-score of deprivation no row is weighted.
     """
     choices = parameters()["weights"]
     table = run.priorities.loc[run.priorities["status"] == "ranked"].drop(columns="geometry").set_index("id")
@@ -258,14 +258,14 @@ def weighted_list(run: Run) -> pd.DataFrame:
     listed = table[["name_ar", "name_en", "rank", "score"]].assign(
         standing=standing, weight=weight, weighted_score=score, weighted_rank=place, moved=table["rank"] - place
     )
-    return listed.sort_values(["weighted_rank", "rank"], na_position="last", kind="stable")
+    return pd.DataFrame(listed.sort_values(["weighted_rank", "rank"], na_position="last", kind="stable"))
 
 
 def works_by_zone(city: City) -> pd.DataFrame | None:
     """`cost_usd` and `people_served` of the works that are funded, under way or done, by neighbourhood; None without such a layer.
 
-    A line is shared out by its length in each neighbourhood. Where one of its works has no amount, a neighbourhood's is unknown; where
-    it has no work at all, it is 0 if the layer says that it looked there, else unknown.
+    A line is shared out by its length in each neighbourhood. Where one of its works has no amount, a neighbourhood's is unknown;
+    where it has no work at all, it is 0 if the layer says that it looked there, else unknown.
     """
     layer = city.layers.get("works")
     if layer is None:

@@ -1,14 +1,14 @@
 """Open311 GeoReport v2: the service requests of a city's one window, as rows of a table.
 
 A request also carries who made it, where they live, what they wrote and a picture. Only the fields that the profile
-`data/sources/open311.toml` names are taken; the rest never becomes a column, so that nothing later has to remember to leave it away.
+`data/sources/open311.toml` names are taken; the rest never becomes a column, so that nothing later has to leave it away.
 Known shapes: a bare list (the standard), `{"service_requests": [...]}` (FixMyStreet), and the nested lists that come of XML.
 This module loads no library, for the process that reads files from strangers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geo import registers
@@ -37,7 +37,7 @@ def requests_of(content: object) -> list[Mapping[str, Any]] | None:
     return None if None in nested else [one for several in nested for one in several or ()]
 
 
-def columns_of(requests: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def columns_of(requests: list[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
     """The fields that the profile names, as columns; a field that holds a list or a table is unknown.
 
     >>> columns_of([{"service_request_id": 7, "requestor_name": "Anas", "lat": "34.7", "long": None}])
@@ -49,7 +49,7 @@ def columns_of(requests: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [_plain(one.get(name)) for one in requests] for name in there}
 
 
-def places_of(columns: Mapping[str, list[Any]]) -> list[tuple[float, float] | None]:
+def places_of(columns: Mapping[str, Sequence[Any]]) -> list[tuple[float, float] | None]:
     """Longitude and latitude of each request; None where they are not given or are no numbers.
 
     >>> places_of({"lat": ["34.7", None], "long": [36.7, 36.7]})

@@ -96,7 +96,15 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
-    columns = [ranks, unheard.rename("rank_without_complaints"), scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
+    columns = [
+        ranks,
+        unheard.rename("rank_without_complaints"),
+        scores.table,
+        scores.contributions.add_prefix("contribution_"),
+        scores.parts,
+        measures,
+        reasons,
+    ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
     return Run(info["run"], info, order(table), left_out)
 

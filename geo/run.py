@@ -40,8 +40,9 @@ class Run:
     info
         What `run.json` holds.
     priorities
-        One row a neighbourhood, by rank and then id; columns `FIRST`, then `rank_without_complaints`, `contribution_*`, `axis_*`, `sector_*`, the measures
-        with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the study's CRS.
+        One row a neighbourhood, by rank and then id; columns `FIRST`, then `rank_without_complaints`, `contribution_*`,
+        `axis_*`, `sector_*`, the measures with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the
+        study's CRS.
     left_out
         One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
     """

@@ -1,8 +1,8 @@
 """Population scenarios: what comes first if people live elsewhere than now: as before the war, or with those who are expected back.
 
 Only people change; damage, roads and networks stay as they are, and so do goalposts and weights, so that a rank moves because of
-people alone. Known bias: who returns depends on what is repaired, and a scenario takes the return as given; figures from before the war
-are ten years old and more.
+people alone. Known bias: who returns depends on what is repaired, and a scenario takes the return as given; figures from before the
+war are ten years old and more.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def _by_column(layer: Layer | None, column: str, name: str) -> Layer:
                 f"scenarios.{name}",
                 message("The population has no column '{column}'.", column=column),
                 expected=message("Columns with people: {columns}.", columns=there or ("-",)),
-                remedy=message('Map it in [layers.population]: columns = {{ people_before = "…" }}; or give another file by `path`.'),
+                remedy=message(
+                    'Map it in [layers.population]: columns = { people_before = "…" }; or give another file by `path`.'
+                ),
             )
         )
     bounds = [one for one in LEVELS[1:] if one in layer.frame and one != column]
@@ -107,8 +109,8 @@ def _known_factors(city: City, chosen: Scenario, name: str) -> None:
 def people(city: City) -> People:
     """People by neighbourhood under the scenario of the city; the same as `geo.population.people` where it has none.
 
-    A neighbourhood that the table of additions does not name gets nobody; one that it names without a number is unknown. A factor of a
-    neighbourhood goes before that of its district.
+    A neighbourhood that the table of additions does not name gets nobody; one that it names without a number is unknown. A factor
+    of a neighbourhood goes before that of its district.
     """
     found = population.people(city)
     if not city.scenario:
@@ -162,8 +164,9 @@ def movers(now: Run, other: Run) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By id, those that move most first: `name_ar, name_en, rank_now, rank, moved` (places gained, missing where either has no rank),
-        `people_now, people`. Neighbourhoods that keep their rank are left away; those ranked in one of the two only come first.
+        By id, those that move most first: `name_ar, name_en, rank_now, rank, moved` (places gained, missing where either has no
+        rank), `people_now, people`. Neighbourhoods that keep their rank are left away; those that are ranked in one of the two only
+        come first.
     """
     before, after = (run.priorities.drop(columns="geometry").set_index("id").sort_index() for run in (now, other))
     nobody = pd.Series(np.nan, index=before.index)
@@ -177,4 +180,5 @@ def movers(now: Run, other: Run) -> pd.DataFrame:
     apart = table["rank_now"].isna() != table["rank"].isna()
     moved = table[apart | (table["moved"].fillna(0) != 0)]
     far = moved["moved"].abs().astype("float64").fillna(np.inf)
-    return moved.assign(far=far).sort_values(["far", "rank"], ascending=[False, True], kind="stable").drop(columns="far")
+    farthest = moved.assign(far=far).sort_values(["far", "rank"], ascending=[False, True], kind="stable")
+    return pd.DataFrame(farthest.drop(columns="far"))

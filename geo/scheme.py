@@ -176,7 +176,8 @@ def _too_much_voice(scheme: Scheme, where: str) -> list[Finding]:
             "error",
             where,
             message(
-                "Complaints have {weight}% of the weights; where only {known}% of the weights are known they could bring {most}% of the points.",
+                "Complaints have {weight}% of the weights; "
+                "where only {known}% of the weights are known they could bring {most}% of the points.",
                 weight=round(voice * 100, 1),
                 known=round(scheme.minimum_coverage * 100, 1),
                 most=round(most * 100, 1),

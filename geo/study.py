@@ -233,7 +233,14 @@ def read_study(folder: Path | str) -> Study:
     if not isinstance(head, dict):
         raise StudyError(not_a_table("study", head, path.name))
     try:
-        study = Study(**{**head, "layers": content.get("layers", {}), "scenarios": content.get("scenarios", {}), "folder": path.parent.resolve()})
+        study = Study(
+            **{
+                **head,
+                "layers": content.get("layers", {}),
+                "scenarios": content.get("scenarios", {}),
+                "folder": path.parent.resolve(),
+            }
+        )
     except ValidationError as error:
         raise StudyError(*findings_of(error, path.name)) from None
     faults = [*_unknown_tables(content, path.name), *_missing_files(study), *_unknown_names(study)]

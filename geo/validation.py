@@ -161,7 +161,9 @@ def _translated(frame: pd.DataFrame, profile: Mapping[str, Any]) -> pd.DataFrame
     for column, listed in profile.get("values", {}).items():
         if column in frame:
             folded = {_fold(theirs): ours for theirs, ours in listed.items()}
-            frame = frame.assign(**{column: as_text(frame[column]).map(lambda one, to=folded: to.get(_fold(one), one), na_action="ignore")})
+            frame = frame.assign(
+                **{column: as_text(frame[column]).map(lambda one, to=folded: to.get(_fold(one), one), na_action="ignore")}
+            )
     return frame
 
 

@@ -578,7 +578,8 @@ def expect_back(recipe: Recipe, people: pd.DataFrame) -> pd.DataFrame:
     """People expected back: a share of those who left, larger where more of them did; nobody where none left."""
     choices, chance = recipe["population"], dice(recipe, "returnees")
     left = (people["people_before"] - people["people"]).clip(lower=0)
-    share = chance.uniform(*choices["returning"], len(people))
+    low, high = choices["returning"]
+    share = chance.uniform(low, high, len(people))
     back = pd.Series(np.round(left.astype("Float64").to_numpy(float, na_value=np.nan) * share, -1), index=people.index)
     table = people[["id"]].assign(people=back.astype("Int64"), method="generated (مولّد)")
     return table[table["people"].notna()]
@@ -620,8 +621,9 @@ def answer(recipe: Recipe, table: pd.DataFrame) -> pd.DataFrame:
     """When each complaint was first answered and closed, and whether it changed an assessment; days as text."""
     choices, chance = recipe["complaints"], dice(recipe, "answers")
     last = pd.Timestamp(choices["from"]) + pd.to_timedelta(choices["days"] - 1, "D")
-    wait = pd.to_timedelta(chance.integers(*choices["answer_days"], len(table)), "D")
-    work = pd.to_timedelta(chance.integers(*choices["work_days"], len(table)), "D")
+    (soonest, latest), (least, most) = choices["answer_days"], choices["work_days"]
+    wait = pd.to_timedelta(chance.integers(soonest, latest, len(table)), "D")
+    work = pd.to_timedelta(chance.integers(least, most, len(table)), "D")
     is_closed = (table["status"] == "closed").to_numpy()
     heard = is_closed | (chance.random(len(table)) < choices["answered_open"])
     answered = (table["date"] + wait).clip(upper=last).where(heard)
