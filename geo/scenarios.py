@@ -81,9 +81,7 @@ def _by_column(layer: Layer | None, column: str, name: str) -> Layer:
                 f"scenarios.{name}",
                 message("The population has no column '{column}'.", column=column),
                 expected=message("Columns with people: {columns}.", columns=there or ("-",)),
-                remedy=message(
-                    'Map it in [layers.population]: columns = { people_before = "…" }; or give another file by `path`.'
-                ),
+                remedy=message('Map it in [layers.population]: columns = { people_before = "…" }; or give another file by `path`.'),
             )
         )
     bounds = [one for one in LEVELS[1:] if one in layer.frame and one != column]
