@@ -60,6 +60,7 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
     for text, side in (
         (gettext("Rank", lang), "right"),
+        (gettext("without complaints", lang), "right"),
         (gettext("Code", lang), "left"),
         (gettext("Name", lang), "left"),
         (gettext("Score (0–100)", lang), "right"),
@@ -67,12 +68,14 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
         (gettext("Coverage of the weights", lang), "right"),
     ):
         table.add_column(text, justify="right" if side == "right" else "left")
-    listed = run.priorities[run.priorities["status"] == "ranked"]
+    listed = run.priorities[run.priorities["status"] == "ranked"].astype({"rank_without_complaints": "float64"})
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
         interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
-        table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
+        table.add_row(
+            place, figure(row.rank_without_complaints, 0), row.id, str(name), figure(row.score, 1), interval, percent(row.coverage)
+        )
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     if "scenario" in run.info:
         typer.echo(gettext("Population scenario: {scenario}.", lang, scenario=run.info["scenario"]["name"]))

@@ -311,8 +311,10 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
         )
         for one in info["layers"]
     ]
+    lines.append((True, message("Method")))
+    if "scenario" in info:
+        lines.append((False, message("Population scenario: {scenario}.", scenario=info["scenario"]["name"])))
     lines += [
-        (True, message("Method")),
         (
             False,
             message(

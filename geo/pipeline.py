@@ -88,8 +88,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     step(message("Scoring and ranking"))
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
-    quiet = without_complaints(scheme)
-    unheard = ranks["rank"] if quiet is scheme else ranking.rank(scoring.score(measures, quiet).table["score"])["rank"]
+    ranks["rank_without_complaints"] = ranking.rank(scoring.score(measures, without_complaints(scheme)).table["score"])["rank"]
     reasons = explain.why(measures, scores, ranks, scheme)
 
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
@@ -98,7 +97,6 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [
         ranks,
-        unheard.rename("rank_without_complaints"),
         scores.table,
         scores.contributions.add_prefix("contribution_"),
         scores.parts,

@@ -17,6 +17,8 @@ from geo.errors import Finding, SchemeError, TarmimError, finding
 from geo.messages import message
 from geo.study import BothLanguages, Model, findings_of, not_a_table, read_toml
 
+COMPLAINTS = "complaints"  # measures that rest on complaints begin so
+
 
 class Factors(Model):
     """A damage factor table: share of the structure lost by damage state, low ≤ best ≤ high, each 0 to 1."""
@@ -150,9 +152,6 @@ def _faults(scheme: Scheme, where: str) -> list[Finding]:
     for one in scheme.criteria:
         faults += _criterion_faults(one, where, repeated=measures.count(one.measure) > 1)
     return faults
-
-
-COMPLAINTS = "complaints"
 
 
 def without_complaints(scheme: Scheme) -> Scheme:
