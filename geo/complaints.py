@@ -37,10 +37,10 @@ def match(layer: Layer, zones: gpd.GeoDataFrame, others: Mapping[str, Layer]) ->
     if not bare.any():
         return layer
     missing = pd.Series(pd.NA, index=frame.index, dtype="string")
-    asset, named = (frame.get(name, missing) for name in ("asset", "neighbourhood"))
+    asset, named = (frame.get(name, missing).astype("string") for name in ("asset", "neighbourhood"))
     point, zone = _assets(others, set(asset[bare].dropna()))
-    codes = named.where(named.isin(zones.index), named.map(_single_names(zones), na_action="ignore"))
-    found = asset.map(zone, na_action="ignore").fillna(codes).astype("string")
+    codes = named.where(named.isin(zones.index), named.map(_single_names(zones), na_action="ignore").astype("string"))
+    found = asset.map(zone, na_action="ignore").astype("string").fillna(codes)
     inside = dict(zip(zones.index, shapely.point_on_surface(zones.geometry.to_numpy()), strict=True))
     shapes = frame.geometry.to_numpy().copy()
     for at in np.flatnonzero(bare).tolist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import geopandas as gpd
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 from geo.complaints_intake import as_evidence, first_reports, gridded, redacted, rules, without_persons
 from geo.left_out import left_out
-from geo.pipeline import open_study, read_city
+from geo.pipeline import assess, open_study, read_city
+from geo.store import Store
+from geo.study import LayerSpec
+from geo.surveys import accept, check, deliver, from_store
 from tests.conftest import EAST, NORTH, layer, points
 
 CRS = "EPSG:32637"
@@ -196,3 +200,27 @@ def test_every_category_has_a_directorate_and_words_of_its_own():
     words = [word.casefold() for name, one in rules()["category"].items() for word in {name, *one["words"]}]
     assert len(words) == len(set(words))
     assert {one["sector"] for one in rules()["category"].values()} <= set(register("sectors"))
+
+
+def test_table_without_places_can_be_imported(town, tmp_path):
+    """The list of an office that writes down neighbourhoods only: delivered, accepted, and counted by the run."""
+    folder = town(without=("complaints",))
+    study, scheme = open_study(folder)
+    sent = tmp_path / "office.csv"
+    sent.write_text("category,neighbourhood,date\nwater,A,2026-01-01\nwater,A,2026-01-02\nroads,باء,2026-01-01\n", encoding="utf-8")
+    now = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+    with Store.open(folder) as store:
+        receipt = deliver(store, [sent], layer="complaints", sender="office", now=now)
+        choices = LayerSpec(path="office.csv", extent="study")
+        checked = check(store, study, receipt.id, choices, now=now)
+        assert [one.code for one in checked.findings if one.severity == "error"] == []
+        accept(store, study, receipt.id, by="planner", now=now)
+        layers = from_store(store, study)
+    made = assess(read_city(study, accepted=layers), scheme).priorities.set_index("id").sort_index()
+    assert made["complaints"].tolist() == [1, 1, 0, 0]
+
+
+def test_twenty_thousand_reports_of_one_trouble_do_not_stop_the_intake():
+    """Each report is compared with the troubles near it, not with all reports: work grows with the reports, not their square."""
+    many = complaints([(n % 40, n % 7) for n in range(20_000)], date=["2026-01-01"] * 20_000)
+    assert set(first_reports(many)) == {first_reports(many)[0]}
