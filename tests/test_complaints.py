@@ -18,6 +18,7 @@ from geo.complaints_intake import rules
 from geo.errors import SchemeError
 from geo.harmonise import place, read_layer
 from geo.scheme import read_scheme, without_complaints
+from geo.scoring import score
 from geo.study import copy_demo
 from tests.conftest import layer, points
 
@@ -113,6 +114,22 @@ def test_scheme_in_which_complaints_could_pass_the_cap_is_refused(tmp_path):
         DEFAULT.replace("weight = 0.03", "weight = 0.04").replace("complaints_cap = 0.05", "complaints_cap = 0.1"), encoding="utf-8"
     )
     assert read_scheme("loud.toml", folder=tmp_path).options.complaints_cap == 0.1
+
+
+def test_cap_holds_where_least_else_is_known():
+    """Index, homes, water and bakeries are known (57 %), and complaints (3 %): from none to the worst is exactly 5 points."""
+    measures = pd.DataFrame(
+        {
+            "damage_index": [0.25, 0.25],
+            "people_in_damaged_homes": [5000.0, 5000.0],
+            "water_damaged_share": [0.25, 0.25],
+            "working_bakery_per_10000": [0.5, 0.5],
+            "complaints_per_1000": [0.0, 1e6],
+        }
+    )
+    scores = score(measures, read_scheme("default")).table
+    assert scores["coverage"].tolist() == pytest.approx([0.6, 0.6])
+    assert scores["score"].diff()[1] == pytest.approx(5.0)
 
 
 def test_scheme_without_complaints():
