@@ -9,8 +9,8 @@ the rows in the file changes nothing. Parameters: `data/complaints.toml`.
 
 Names, telephones, addresses and texts are no columns of the schema and end here; what looks like a telephone or an e-mail address
 in any cell is unknown; a place that may be a home becomes the middle of its cell of a grid, and so do all places of left-out rows.
-Known bias: near a boundary the grid can put a complaint into the neighbourhood next door; two different troubles of one category
-within the distance count as one.
+Known bias: where a boundary cuts off a sliver of a cell, a complaint can come to the neighbourhood next door; two different troubles
+of one category within the distance count as one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import shapely
 from geo.errors import Finding, finding
 from geo.left_out import left_out
 from geo.messages import message
-from geo.overlay import Shapes
+from geo.overlay import OUTSIDE, Shapes, locate
 
 LAYER = "complaints"
 NAMED = ("asset", "neighbourhood")
@@ -83,13 +83,17 @@ def without_place(frame: pd.DataFrame, crs: str) -> tuple[pd.DataFrame, gpd.GeoD
     return frame[~only_named], gpd.GeoDataFrame(bare.drop(columns="geometry"), geometry=[None] * len(bare), crs=crs)
 
 
-def as_evidence(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame], list[Finding]]:
+def as_evidence(
+    frame: gpd.GeoDataFrame, zones: Shapes | None = None
+) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame], list[Finding]]:
     """Complaints in our categories, each trouble once (`reports` says how often it was reported), places coarse where they must be.
 
     Parameters
     ----------
     frame
         Validated complaints in metres; a row without a shape names an asset or a neighbourhood.
+    zones
+        Shapes of the neighbourhoods by their codes, where they are known: see `coarse`.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def as_evidence(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[gpd.Geo
     same_as = frame["id"].to_numpy()[head]
     kept = frame.assign(reports=reports)[~repeated]
     aside = [left_out(frame.assign(same_as=same_as)[repeated], LAYER, "complaint-repeated", value="same_as")]
-    return coarse(kept), aside if repeated.any() else [], noted
+    return coarse(kept, zones), aside if repeated.any() else [], noted
 
 
 def _in_categories(frame: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, list[Finding]]:
@@ -206,15 +210,16 @@ def _apart(one: _Trouble, other: _Trouble) -> float:
     return 0.0 if math.isnan(distance) else distance
 
 
-def coarse(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Places kept as they are for categories about public ground; else the middle of their cell of the grid.
+def coarse(frame: gpd.GeoDataFrame, zones: Shapes | None = None) -> gpd.GeoDataFrame:
+    """Places kept as they are for categories about public ground; else a point that stands for their cell of the grid.
 
-    A complaint that names its asset is about the asset, whose place is no secret; it is coarse all the same.
+    That is the middle of the cell, or, where a boundary of the neighbourhoods `zones` cuts the cell so that the middle lies in
+    another one, a point in the cell's part on the right side, if that part has `least_m2`; a smaller part would tell too much.
     """
     public = {name for name, entry in rules()["category"].items() if entry["public"]}
     exact = frame["category"].isin(public).to_numpy(bool)
     shapes = frame.geometry.to_numpy().copy()
-    shapes[~exact] = gridded(shapes[~exact])
+    shapes[~exact] = gridded(shapes[~exact]) if zones is None else _on_their_side(shapes[~exact], zones)
     return frame.set_geometry(gpd.GeoSeries(shapes, index=frame.index, crs=frame.crs))
 
 
@@ -231,6 +236,23 @@ def gridded(shapes: Shapes) -> Shapes:
     out = np.full(len(shapes), None, dtype=object)
     out[known] = shapely.points((np.floor(xy[known] / size) + 0.5) * size)
     return out
+
+
+def _on_their_side(shapes: Shapes, zones: Shapes) -> Shapes:
+    """The middle of each cell, or a point of the part of the cell that lies in the same zone (or outside all zones)."""
+    middles = gridded(shapes)
+    own, seen = (locate(shapely.get_x(one), shapely.get_y(one), zones) for one in (shapes, middles))
+    half = float(rules()["place"]["grid_m"]) / 2
+    for at in np.flatnonzero(own != seen).tolist():
+        x, y = middles[at].x, middles[at].y
+        cell = shapely.box(x - half, y - half, x + half, y + half)
+        if own[at] == OUTSIDE:
+            part = shapely.difference(cell, shapely.union_all(zones[shapely.intersects(zones, cell)]))
+        else:
+            part = shapely.intersection(cell, zones[own[at]])
+        if part.area >= float(rules()["place"]["least_m2"]):
+            middles[at] = shapely.point_on_surface(part)
+    return middles
 
 
 def redacted(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

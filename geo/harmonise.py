@@ -21,7 +21,7 @@ from geo.crs import Bounds, to_metric
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, together
 from geo.messages import message
-from geo.overlay import OUTSIDE, locate, middle
+from geo.overlay import OUTSIDE, Shapes, locate, middle
 from geo.reading import RASTERS, read_file, sha256
 from geo.validation import validate
 
@@ -91,13 +91,15 @@ class City:
         return None if layer is None else layer.frame
 
 
-def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
+def read_layer(study: Study, name: str, *, area: Bounds | None = None, zones: Shapes | None = None) -> Layer:
     """Read, validate and harmonise one layer of a study.
 
     Parameters
     ----------
     area
         Box of the neighbourhoods in the study's CRS, against which a place is judged.
+    zones
+        Their shapes by code, where they are known: complaints keep to their side of a boundary when their place is made coarse.
 
     Raises
     ------
@@ -110,11 +112,13 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
     if path.suffix.lower() in RASTERS:
         return replace(_raster(study, name, spec, path), extent=extent, extent_sha256=extent_sha256)
     raw = read_file(path, spec, name)
-    layer = prepared(study, name, spec, raw, area=area)
+    layer = prepared(study, name, spec, raw, area=area, zones=zones)
     return replace(layer, sha256=sha256(path), extent=extent, extent_sha256=extent_sha256)
 
 
-def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None) -> Layer:
+def prepared(
+    study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None, zones: Shapes | None = None
+) -> Layer:
     """Validate and harmonise a table that was read, wherever it came from; see `read_layer` for what is raised.
 
     The layer has no hash and no extent yet.
@@ -138,7 +142,7 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
         found += repaired
     if bare is not None:
         everything = pd.concat([one for one in (frame, bare) if len(one)]).sort_values("row")
-        frame, again, noted = complaints_intake.as_evidence(gpd.GeoDataFrame(everything, crs=study.crs))
+        frame, again, noted = complaints_intake.as_evidence(gpd.GeoDataFrame(everything, crs=study.crs), zones)
         lost = complaints_intake.redacted(together([*aside, *again], study.crs))
         return Layer(name, frame, spec, lost, (*found, *noted), len(raw), "", rows_chosen=chosen)
     return Layer(name, frame, spec, together(aside, study.crs), tuple(found), len(raw), "", rows_chosen=chosen)
@@ -172,6 +176,12 @@ def read_zones(layer: Layer) -> tuple[gpd.GeoDataFrame, tuple[Finding, ...]]:
             rows=pairs,
         ),
     )
+
+
+def by_code(layer: Layer) -> Shapes:
+    """Shapes of the neighbourhoods in the order of their codes: what lies in two counts for the first."""
+    shapes: Shapes = layer.frame.sort_values("id")["geometry"].to_numpy()
+    return shapes
 
 
 def declared_extent(study: Study, spec: LayerSpec, name: str, *, area: Bounds | None = None) -> tuple[Extent, str]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from geo import complaints, criteria, explain, population, ranking, registers, scenarios, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
-from geo.harmonise import City, Layer, place, read_layer, read_zones
+from geo.harmonise import City, Layer, by_code, place, read_layer, read_zones
 from geo.left_out import noted, together
 from geo.messages import Message, message
 from geo.run import Run, describe, order
@@ -55,24 +55,25 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     """
     faults: list[Finding] = []
     layers: dict[str, Layer] = {}
-    area = None
+    area = zones = None
     for name in (layer for layer in LAYERS if layer in study.layers or layer in accepted):
         step(message("Reading {layer}", layer=registers.both(registers.register("layers")[name], "name")))
         try:
-            layers[name] = accepted[name] if name in accepted else read_layer(study, name, area=area)
+            layers[name] = accepted[name] if name in accepted else read_layer(study, name, area=area, zones=zones)
         except TarmimError as error:
             faults += error.findings
             continue
         if name == "neighbourhoods":
             area = tuple(layers[name].frame.total_bounds)
+            zones = by_code(layers[name])
     if faults:
         raise LayerError(*faults)
-    zones, overlaps = read_zones(layers["neighbourhoods"])
-    placed = {name: place(layer, zones) for name, layer in layers.items()}
+    boundaries, overlaps = read_zones(layers["neighbourhoods"])
+    placed = {name: place(layer, boundaries) for name, layer in layers.items()}
     if "complaints" in placed:
-        placed["complaints"] = complaints.match(placed["complaints"], zones, placed)
+        placed["complaints"] = complaints.match(placed["complaints"], boundaries, placed)
     placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], overlaps)
-    return City(study, zones, placed)
+    return City(study, boundaries, placed)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:

@@ -25,10 +25,9 @@ import pandas as pd
 from geo import complaints_intake, registers
 from geo.archives import Bundle, gather
 from geo.catalogue import FILE as CATALOGUE
-from geo.crs import Bounds
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
 from geo.export import records
-from geo.harmonise import Layer, declared_extent, prepared, read_layer
+from geo.harmonise import Layer, by_code, declared_extent, prepared, read_layer
 from geo.left_out import COLUMNS, REASONS, noted, together
 from geo.messages import message
 from geo.recognition import recognise
@@ -103,7 +102,7 @@ def check(
     known = store.survey(survey)
     chosen = choices or _choices(study, known)
     try:
-        layer = examine(study, known, store.original(known), chosen, area=area_of(store, study, known.layer), allow=allow)
+        layer = examine(study, known, store.original(known), chosen, zones=zones_of(store, study, known.layer), allow=allow)
         found = (*layer.findings, *noted(layer.left_out))
     except TarmimError as error:
         layer, found = None, error.findings
@@ -119,16 +118,15 @@ def _choices(study: Study, survey: Survey) -> LayerSpec:
     return LayerSpec(path=survey.name) if own is None else own.model_copy(update={"path": survey.name, "sublayer": None})
 
 
-def area_of(store: Store, study: Study, layer: str) -> Bounds | None:
-    """Box of the neighbourhoods, against which a place is judged; none where the survey itself brings the neighbourhoods."""
+def zones_of(store: Store, study: Study, layer: str) -> Layer | None:
+    """The neighbourhoods, against which a place is judged; none where the survey itself brings them."""
     if layer == "neighbourhoods":
         return None
-    zones = from_store(store, study).get("neighbourhoods") or read_layer(study, "neighbourhoods")
-    return tuple(zones.frame.total_bounds)
+    return from_store(store, study).get("neighbourhoods") or read_layer(study, "neighbourhoods")
 
 
 def examine(
-    study: Study, survey: Survey, original: Path, choices: LayerSpec, *, area: Bounds | None, allow: Allow = "upload"
+    study: Study, survey: Survey, original: Path, choices: LayerSpec, *, zones: Layer | None, allow: Allow = "upload"
 ) -> Layer:
     """The layer that a survey holds.
 
@@ -144,7 +142,8 @@ def examine(
         read = _read(_bundle(unpacked.files, choices, survey.layer), survey, choices, allow)
     known, told = _recognised(study, choices, read.table, survey.layer)
     try:
-        layer = prepared(study, survey.layer, known, read.table, area=area)
+        area, shapes = (None, None) if zones is None else (tuple(zones.frame.total_bounds), by_code(zones))
+        layer = prepared(study, survey.layer, known, read.table, area=area, zones=shapes)
     except TarmimError as error:
         raise LayerError(*error.findings, *told) from error
     aside = complaints_intake.redacted(together([layer.left_out, _aside(read, survey.layer)], study.crs))

@@ -188,11 +188,12 @@ def demo(tmp_path_factory):
     copy_demo(folder)
     study, scheme = pipeline.open_study(folder)
     whole = pipeline.read_city(study)
+    shapes = whole.zones.geometry.to_numpy()
     own = pd.read_csv(folder / "complaints.csv", dtype=str)
 
     def ranked(more: pd.DataFrame) -> pd.DataFrame:
         pd.concat([own, more]).to_csv(folder / "complaints.csv", index=False)
-        heard = match(place(read_layer(study, "complaints"), whole.zones), whole.zones, whole.layers)
+        heard = match(place(read_layer(study, "complaints", zones=shapes), whole.zones), whole.zones, whole.layers)
         city = replace(whole, layers={**whole.layers, "complaints": heard})
         return pipeline.assess(city, scheme).priorities.set_index("id").sort_index()
 

@@ -13,7 +13,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.complaints_intake import as_evidence, first_reports, gridded, redacted, rules, without_persons
+from geo.complaints_intake import as_evidence, coarse, first_reports, gridded, redacted, rules, without_persons
 from geo.left_out import left_out
 from geo.pipeline import assess, open_study, read_city
 from geo.store import Store
@@ -111,6 +111,22 @@ def test_places_are_coarse_unless_the_category_is_about_public_ground():
     kept, _, _ = as_evidence(complaints([(133, 71), (733, 71)], category=["water", "roads"]))
     assert [(one.x, one.y) for one in kept.geometry] == [(150, 50), (733, 71)]
     assert rules()["category"]["housing"]["public"] is False
+
+
+def test_coarse_places_keep_to_their_side_of_a_boundary():
+    """Zones meet at x = 160, in the cell from 100 to 200: of 170 the middle is across, and a point of the right part is taken.
+
+    At x = 197 the part of the other cell would be 3 m wide and tell too much: that one goes across.
+    """
+    zones = np.array([shapely.box(0, 0, 160, 1000), shapely.box(160, 0, 197, 1000), shapely.box(197, 0, 800, 1000)])
+    frame = complaints([(170, 50), (110, 50), (198, 50), (850, 50)])
+    found = coarse(frame, zones).geometry
+    assert zones[1].contains(found[0])
+    assert (found[1].x, found[1].y) == (150, 50)
+    assert (found[2].x, found[2].y) == (150, 50)
+    assert (found[3].x, found[3].y) == (850, 50)
+    near = complaints([(180, 20)])
+    assert found[0].equals(coarse(near, zones).geometry[0])  # the same for all of that part of the cell
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
