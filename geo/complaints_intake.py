@@ -9,8 +9,8 @@ the rows in the file changes nothing. Parameters: `data/complaints.toml`.
 
 Names, telephones, addresses and texts are no columns of the schema and end here; what looks like a telephone or an e-mail address
 in any cell is unknown; a place that may be a home becomes the middle of its cell of a grid, and so do all places of left-out rows.
-Known bias: where a boundary cuts off a sliver of a cell, a complaint can come to the neighbourhood next door; two different troubles
-of one category within the distance count as one.
+Known bias: where a boundary cuts off a sliver of a cell, a complaint can come to the neighbourhood next door; two different
+troubles of one category within the distance count as one.
 """
 
 from __future__ import annotations
