@@ -200,6 +200,7 @@ def follow_up(frame: pd.DataFrame, on: pd.Timestamp) -> pd.DataFrame:
         **{name: one for name, one in blank.items() if name not in frame}
     )
     table = table[~(table["date"] > on)]
+    table = table.assign(category=table["category"].where(table["category"].isin(list(entries)), "other"))
     wait = pd.to_timedelta(table["category"].map({name: entry["days"] for name, entry in entries.items()}), unit="D")
     due = table["due"].fillna(table["date"] + wait)
     status = table["status"].mask(table["closed"] <= on, "closed").mask(table["closed"] > on, "open")

@@ -124,10 +124,13 @@ def check(
     try:
         city = read_city(study, step, accepted=accepted(study))
         people = population.people(city)
-        for name in study.scenarios:
-            scenarios.people(scenarios.under(city, name))
     except TarmimError as error:
         return (*found, *error.findings)
+    for name in study.scenarios:
+        try:
+            scenarios.people(scenarios.under(city, name))
+        except TarmimError as error:
+            found += error.findings
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], study.crs)
     return (*found, *(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out))
 

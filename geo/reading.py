@@ -66,7 +66,7 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
             frame = _placed(_sheet(path, spec), spec, where)
         elif kind in (".parquet", ".geoparquet"):
             frame = _parquet(path)
-        elif kind == ".json" and (requests := _requests(path)) is not None:
+        elif kind == ".json" and where == "complaints" and (requests := _requests(path)) is not None:
             frame = requests
         else:
             _refuse_pointer(path)

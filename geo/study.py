@@ -300,22 +300,25 @@ def _missing_files(study: Study) -> list[Finding]:
 def _unknown_names(study: Study) -> list[Finding]:
     """Profiles and columns that no register holds."""
     faults: list[Finding] = []
-    for name, spec in study.layers.items():
+    for spec in study.layers.values():
         if spec.profile is not None:
             try:
                 registers.lookup("sources", spec.profile)
             except TarmimError as error:
                 faults += error.findings
+    entries: list[tuple[str, str, Mapping[str, str]]] = [(name, name, spec.columns) for name, spec in study.layers.items()]
+    entries += [("population", f"scenarios.{name}", one.columns) for name, one in study.scenarios.items()]
+    for name, where, columns in entries:
         known = {row["column"] for row in registers.table("schema", name)} | {"lon", "lat", "x", "y", "wkt"}
         faults += [
             finding(
                 "unknown-column",
                 "error",
-                name,
+                where,
                 message("'{column}' is no column of this layer.", column=column),
                 expected=message("Known: {known}.", known=sorted(known)),
             )
-            for column in spec.columns
+            for column in columns
             if column not in known
         ]
     return faults

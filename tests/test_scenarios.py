@@ -89,6 +89,7 @@ def test_factors(town):
         ({"column": "people_before", "path": "old.csv"}, "configuration"),
         ({"factors": {"A": -1}}, "configuration"),
         ({"add": "nowhere.csv"}, "missing-file"),
+        ({"path": "population.csv", "columns": {"persons": "people"}}, "unknown-column"),
         ({"column": "people_before"}, "missing-column"),
         ({"column": "id"}, "missing-column"),
         ({"factors": {"Nowhere": 2}}, "unknown-name"),
@@ -99,6 +100,11 @@ def test_faults_are_found_by_the_check(town, entry, code):
     found = [one for one in pipeline.check(folder) if one.severity == "error"]
     assert [one.code for one in found] == [code]
     assert found[0].render("ar") != found[0].render("en")
+
+
+def test_faults_of_several_scenarios_come_together(town):
+    folder = with_scenarios(town, one={"column": "people_before"}, two={"factors": {"Nowhere": 2}})
+    assert [one.where for one in pipeline.check(folder) if one.severity == "error"] == ["scenarios.one", "scenarios.two"]
 
 
 def test_table_of_additions_that_names_no_neighbourhood(town):
