@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import job_commands, method_commands, names_command, run_commands, survey_commands
+from api import job_commands, method_commands, names_command, people_commands, run_commands, survey_commands
 from api.job_commands import LaterOption
 from api.terminal import (
     N_,
@@ -44,11 +44,12 @@ def main() -> None:
     command(args=without_language(arguments), prog_name="tarmim", obj=lang)
 
 
-def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
-    from geo import pipeline
+def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None], *, scenario: str = "now") -> tuple[City, Run]:
+    from geo import pipeline, scenarios
 
     opened, chosen = pipeline.open_study(study, scheme)
     city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+    city = scenarios.under(city, scenario)
     return city, pipeline.assess(city, chosen, step)
 
 
@@ -71,6 +72,7 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
     for text, side in (
         (gettext("Rank", lang), "right"),
+        (gettext("without complaints", lang), "right"),
         (gettext("Code", lang), "left"),
         (gettext("Name", lang), "left"),
         (gettext("Score (0–100)", lang), "right"),
@@ -78,14 +80,17 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
         (gettext("Coverage of the weights", lang), "right"),
     ):
         table.add_column(text, justify="right" if side == "right" else "left")
-    listed = run.priorities[run.priorities["status"] == "ranked"]
+    listed = run.priorities[run.priorities["status"] == "ranked"].astype({"rank_without_complaints": "float64"})
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
         low, high = figure(row.score_low, 1), figure(row.score_high, 1)
         interval = f"{low}–{high}" if low != high else low
-        table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
+        beside = figure(row.rank_without_complaints, 0)
+        table.add_row(place, beside, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+    if "scenario" in run.info:
+        typer.echo(gettext("Population scenario: {scenario}.", lang, scenario=run.info["scenario"]["name"]))
     apart = len(run.priorities) - len(listed)
     typer.echo(
         gettext(
@@ -111,6 +116,7 @@ app.add_typer(run_commands.app)
 app.add_typer(names_command.app)
 app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
+app.add_typer(people_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -170,6 +176,7 @@ def rank(
     scheme: SchemeOption = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
     later: LaterOption = False,
+    scenario: Annotated[str, typer.Option(help=N_("Population scenario of study.toml; 'now' without one"))] = "now",
 ) -> None:
     if later:
         if out is not None:
@@ -178,7 +185,7 @@ def rank(
             job_commands.queue_rank(study, scheme, ctx.obj)
         return
     with faults(ctx.obj):
-        run, folder = _rank(study, out, scheme, ctx.obj)
+        run, folder = _rank(study, out, scheme, ctx.obj, scenario=scenario)
     _summary(run, top, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
 
@@ -257,19 +264,28 @@ def demo(
         _serve(folder, "127.0.0.1", port, ctx.obj)
 
 
-def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
+def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang, *, scenario: str = "now") -> tuple[Run, Path]:
     """Rank a study and write everything into `out`; without it, the run goes into the study's store and the files beside it."""
     with progress(lang, 20) as step:
-        return ranked(study, out, scheme, lang, step, by=survey_commands.who(), origin=survey_commands.COMMAND)
+        by, origin = survey_commands.who(), survey_commands.COMMAND
+        return ranked(study, out, scheme, lang, step, by=by, origin=origin, scenario=scenario)
 
 
 def ranked(
-    study: Path, out: Path | None, scheme: str | None, lang: Lang, step: Callable[[Message], None], *, by: str, origin: str
+    study: Path,
+    out: Path | None,
+    scheme: str | None,
+    lang: Lang,
+    step: Callable[[Message], None],
+    *,
+    by: str,
+    origin: str,
+    scenario: str = "now",
 ) -> tuple[Run, Path]:
     """The run of a study and the folder that its files for people were written to."""
     from geo import export
 
-    city, run = _assessed(study, scheme, step)
+    city, run = _assessed(study, scheme, step, scenario=scenario)
     folder = out or _kept(run, city.study.folder, by, origin)
     step(message("Writing tables and map"))
     run = with_overrides(run, city.study, database())

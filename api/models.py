@@ -97,6 +97,7 @@ class Priority(BaseModel):
     score_low: float | None
     score_high: float | None
     coverage: float = Field(description="Share of the weights that is known, 0 to 1", ge=0, le=1)
+    rank_without_complaints: int | None = Field(default=None, description="Rank of the whole list, had nobody complained")
 
 
 class Priorities(BaseModel):

@@ -413,10 +413,10 @@ def publish(
     with faults(ctx.obj):
         _, store = open_store(study)
         with store:
-            runs = store.runs()
+            runs = (store.run(one.id) for one in store.runs())
             counts = write(
                 postgis,
-                run=store.run(runs[0].id) if runs else None,
+                run=next((run for run in runs if "scenario" not in run.info), None),  # a scenario is not how things are
                 layers={one.layer: store.read(one) for one in store.datasets()},
             )
     for table, rows in counts.items():

@@ -22,14 +22,14 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
-from geo import registers
+from geo import complaints_intake, registers
 from geo.attachment import attach, without_place
 from geo.crs import Bounds, to_metric, turned
 from geo.decisions import Decided, noted
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, together
 from geo.messages import message
-from geo.overlay import OUTSIDE, locate, middle
+from geo.overlay import OUTSIDE, Shapes, locate, middle
 from geo.pcodes import code_findings
 from geo.reading import RASTERS, read_file, sha256
 from geo.recognition import unit_findings
@@ -57,6 +57,7 @@ BY_NAME: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "facilities": ("neighbourhood",),
     }
 )
+BY_ASSET: Mapping[str, tuple[str, ...]] = MappingProxyType({"complaints": ("asset",)})  # `geo.complaints.at_assets`
 CODED: Mapping[str, str] = MappingProxyType(
     {"neighbourhoods": "id", "population": "id", "complaints": "neighbourhood", "facilities": "neighbourhood"}
 )
@@ -101,13 +102,14 @@ class Layer:
 class City:
     """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids.
 
-    `decided` are the decisions of people about names.
+    `decided` are the decisions of people about names; `scenario` names the population scenario it stands under, empty is now.
     """
 
     study: Study
     zones: gpd.GeoDataFrame
     layers: Mapping[str, Layer] = field(default_factory=dict)
     decided: Decided = field(default_factory=Decided)
+    scenario: str = ""
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:
         """A layer's table, or None where the study has no such layer."""
@@ -115,13 +117,15 @@ class City:
         return None if layer is None else layer.frame
 
 
-def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
+def read_layer(study: Study, name: str, *, area: Bounds | None = None, zones: Shapes | None = None) -> Layer:
     """Read, validate and harmonise one layer of a study.
 
     Parameters
     ----------
     area
         Box of the neighbourhoods in the study's CRS, against which a place is judged.
+    zones
+        Their shapes by code, where they are known: complaints keep to their side of a boundary when their place is made coarse.
 
     Raises
     ------
@@ -134,11 +138,13 @@ def read_layer(study: Study, name: str, *, area: Bounds | None = None) -> Layer:
     if path.suffix.lower() in RASTERS:
         return replace(_raster(study, name, spec, path), extent=extent, extent_sha256=extent_sha256)
     raw = read_file(path, spec, name)
-    layer = prepared(study, name, spec, raw, area=area)
+    layer = prepared(study, name, spec, raw, area=area, zones=zones)
     return replace(layer, sha256=sha256(path), extent=extent, extent_sha256=extent_sha256)
 
 
-def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None) -> Layer:
+def prepared(
+    study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, area: Bounds | None = None, zones: Shapes | None = None
+) -> Layer:
     """Validate and harmonise a table that was read, wherever it came from; see `read_layer` for what is raised.
 
     The layer has no hash and no extent yet.
@@ -147,6 +153,8 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
         raw = raw.set_crs(spec.crs, allow_override=True)
     if spec.axes == "yx" and isinstance(raw, gpd.GeoDataFrame):
         raw = turned(raw)
+    if name == complaints_intake.LAYER:
+        raw = complaints_intake.without_persons(raw)
     checked = validate(raw, name, spec)
     chosen = len(checked.frame)
     frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)
@@ -165,6 +173,10 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
             found += repaired
         frame, repeated = _once(_joined(flat, named, study.crs), name)
         aside += repeated
+    if name == complaints_intake.LAYER:
+        frame, again, noticed = complaints_intake.as_evidence(gpd.GeoDataFrame(frame, crs=study.crs), zones)
+        lost = complaints_intake.redacted(together([*aside, *again], study.crs))
+        return Layer(name, frame, spec, lost, (*found, *noticed), len(raw), "", rows_chosen=chosen)
     return Layer(name, frame, spec, together(aside, study.crs), tuple(found), len(raw), "", rows_chosen=chosen)
 
 
@@ -202,6 +214,12 @@ def _overlaps(zones: gpd.GeoDataFrame, where: str) -> tuple[Finding, ...]:
             rows=pairs,
         ),
     )
+
+
+def by_code(zones: pd.DataFrame) -> Shapes:
+    """Shapes of the neighbourhoods (`id`, `geometry`) in the order of their codes: what lies in two counts for the first."""
+    shapes: Shapes = zones.sort_values("id")["geometry"].to_numpy()
+    return shapes
 
 
 def declared_extent(study: Study, spec: LayerSpec, name: str, *, area: Bounds | None = None) -> tuple[Extent, str]:
@@ -270,7 +288,7 @@ def _placed(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, gpd.G
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes)) & (np.abs(bounds) < FARTHEST).all(axis=1)
     allowed = next(row["type"].split("|") for row in registers.table("schema", name) if row["column"] == "geometry")
     fits = pd.Series(frame.geom_type.map(KINDS), index=frame.index).isin(allowed).to_numpy()
-    given = [column for column in BY_NAME.get(name, ()) if column in frame]
+    given = [column for column in {*BY_NAME.get(name, ()), *BY_ASSET.get(name, ())} if column in frame]
     named = ~there & frame[given].notna().any(axis=1).to_numpy()
     kept = frame[there & fits]
     if kept.empty and not named.any():

@@ -20,7 +20,6 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-import shapely
 
 from geo import deliveries, uploads
 from geo.archives import limits
@@ -139,8 +138,8 @@ def look(
 ) -> Examined:
     """What a survey holds under some choices; nothing is written down. See `geo.intake.examine`."""
     step(message("Reading the neighbourhoods"))
-    boundary = boundary_of(store, study, survey.layer)
-    return examine(study, survey, store.original(survey), choices, boundary=boundary, allow=allow, step=step)
+    zones = None if survey.layer == "neighbourhoods" else neighbourhoods(store, study)
+    return examine(study, survey, store.original(survey), choices, zones=zones, allow=allow, step=step)
 
 
 def _recorded(
@@ -224,11 +223,6 @@ def neighbourhoods(store: Store, study: Study) -> gpd.GeoDataFrame:
         as_layer(study, accepted_ones[0], store.read(accepted_ones[0])) if accepted_ones else read_layer(study, "neighbourhoods")
     )
     return gpd.GeoDataFrame(layer.frame)
-
-
-def boundary_of(store: Store, study: Study, layer: str) -> Any:
-    """The neighbourhoods as one shape, against which a place is judged; None where the survey itself brings the neighbourhoods."""
-    return None if layer == "neighbourhoods" else shapely.union_all(neighbourhoods(store, study).geometry.to_numpy())
 
 
 def accept(

@@ -74,12 +74,16 @@ def test_rows_with_and_without_coordinates_stand_in_one_table(city):
     """The place counts before the name; the row whose place is out of the world has its name; order of rows stays."""
     rows = layer(
         [*points((100, 900)), None, *points((1900, 900)), None],
-        category=["a", "b", "c", "d"],
+        category=["water", "roads", "sewerage", "water"],
         neighbourhood=["الوعر", "Al Waer", None, None],
     )
     made = city(neighbourhoods=quarters, without=("population",), complaints=rows)
     complaints = made.layers["complaints"]
-    assert complaints.frame[["category", "zone"]].to_numpy().tolist() == [["a", "N0101"], ["b", "N0104"], ["c", "N0102"]]
+    assert complaints.frame[["category", "zone"]].to_numpy().tolist() == [
+        ["water", "N0101"],
+        ["roads", "N0104"],
+        ["sewerage", "N0102"],
+    ]
     assert complaints.left_out[["row", "reason"]].to_numpy().tolist() == [[4, "geometry-missing"]]
     assert complaints.frame.crs == CRS
 
