@@ -15,6 +15,19 @@ import typer
 
 from api import method_commands, survey_commands
 from api.terminal import N_, accepted, database, faults, language, localised, progress, tell_findings, without_language
+from api import run_commands, survey_commands
+from api.terminal import (
+    N_,
+    accepted,
+    database,
+    faults,
+    language,
+    localised,
+    progress,
+    tell_findings,
+    with_overrides,
+    without_language,
+)
 from geo.messages import LANGS, Lang, Message, gettext, message
 
 if TYPE_CHECKING:
@@ -95,6 +108,7 @@ app = typer.Typer(
 )
 app.add_typer(survey_commands.app)
 app.add_typer(method_commands.app)
+app.add_typer(run_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -173,7 +187,7 @@ def map_(
 ) -> None:
     with faults(ctx.obj), progress(ctx.obj, 18) as step:
         city, run = _assessed(study, scheme, step)
-        path = _write_map(run, city, out, ctx.obj)
+        path = _write_map(with_overrides(run, city.study, database()), city, out, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=path))
 
 
@@ -199,8 +213,10 @@ def export(
         )
         raise typer.BadParameter(fault, param_hint="--format")
     with faults(ctx.obj), progress(ctx.obj, 18) as step:
-        _, run = _assessed(study, scheme, step)
-        write(run, out, (*(f"priorities.{one}" for one in wanted), "left_out.csv", "run.json"))
+        city, run = _assessed(study, scheme, step)
+        write(
+            with_overrides(run, city.study, database()), out, (*(f"priorities.{one}" for one in wanted), "left_out.csv", "run.json")
+        )
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=out))
 
 
@@ -240,6 +256,7 @@ def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tupl
         city, run = _assessed(study, scheme, step)
         folder = out or _kept(run, city.study.folder)
         step(message("Writing tables and map"))
+        run = with_overrides(run, city.study, database())
         export.export(run, folder)
         _write_map(run, city, folder / "map.html", lang)
     return run, folder

@@ -84,6 +84,9 @@ class Priority(BaseModel):
 
     rank: int | None = Field(description="1 is first; null where a survey is needed before it can be ranked")
     tied: bool
+    decided_rank: int | None = Field(
+        default=None, description="The rank that somebody decided; `decided_by`, `_on`, `_why` say who"
+    )
     status: Literal["ranked", "not_assessable"]
     id: str
     name_ar: str | None

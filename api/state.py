@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -12,9 +13,10 @@ from fastapi import Depends, Request
 
 from api.errors import NotFoundError, unknown
 from api.settings import Settings
-from api.terminal import accepted
+from api.terminal import accepted, with_overrides
 from geo import pipeline
 from geo.harmonise import City
+from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
 
 KEPT = 32
@@ -32,6 +34,14 @@ class Held:
         self._made: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._placed: dict[str, gpd.GeoDataFrame] = {}
         self._lock = Lock()
+
+    @property
+    def version(self) -> str:
+        """What the answers are made of: the run, and the decisions on its ranks."""
+        if "decided_rank" not in self.run.priorities:
+            return self.run.id
+        decided = self.run.priorities[list(DECIDED)].to_csv()
+        return f"{self.run.id}-{hashlib.sha256(decided.encode()).hexdigest()[:8]}"
 
     @property
     def layers(self) -> list[str]:
@@ -87,7 +97,7 @@ def load(settings: Settings) -> Held:
     """
     study, scheme = pipeline.open_study(settings.study, settings.scheme)
     city = pipeline.read_city(study, accepted=accepted(study, settings.database_url))
-    return Held(city, pipeline.assess(city, scheme))
+    return Held(city, with_overrides(pipeline.assess(city, scheme), study, settings.database_url))
 
 
 def held(request: Request) -> Held:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.terminal import N_, database, faults, tell_findings
-from geo.messages import gettext
+from geo.messages import Lang, gettext
 
 if TYPE_CHECKING:
     from geo.store import Store
     from geo.study import LayerSpec, Study
+    from geo.surveys import Checked
     from geo.untrusted import Allow
 
 app = typer.Typer()
@@ -22,8 +23,27 @@ EXAMPLE = N_("Example:") + "\n\n"
 COMMAND = "command line"
 
 StudyOption = Annotated[Path, typer.Option("--study", envvar="TARMIM_STUDY", help=N_("Folder of the study (it holds study.toml)"))]
-SurveyArgument = Annotated[str, typer.Argument(metavar="ID", help=N_("Number of the survey's receipt"))]
+ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # marks around a number in an Arabic line, which a copy brings along
+
+
+def _unmarked(text: str) -> str:
+    return text.translate(ISOLATES)
+
+
+SurveyArgument = Annotated[str, typer.Argument(metavar="ID", callback=_unmarked, help=N_("Number of the survey's receipt"))]
 AdministratorOption = Annotated[bool, typer.Option("--administrator", help=N_("Also FileGDB, KML, GML, DXF and OSM"))]
+ProfileOption = Annotated[str | None, typer.Option(help=N_("How its columns and grades map to ours: a name of data/sources"))]
+ColumnOption = Annotated[
+    list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help=N_("A column of theirs; may be repeated"))
+]
+GradeOption = Annotated[
+    list[str] | None, typer.Option("--grade", metavar="THEIRS=OURS", help=N_("What a grade of theirs means; may be repeated"))
+]
+CrsOption = Annotated[str | None, typer.Option(help=N_("Coordinate system, where the file is silent or wrong"))]
+AxesOption = Annotated[str | None, typer.Option(metavar="xy|yx", help=N_("yx where latitude stands before longitude"))]
+EncodingOption = Annotated[str | None, typer.Option(help=N_("Encoding of its letters"))]
+SublayerOption = Annotated[str | None, typer.Option(help=N_("Which of several layers in the file"))]
+ExtentOption = Annotated[str | None, typer.Option(help=N_("Where it looked: study, or a file of polygons"))]
 HERE = Path()
 
 
@@ -35,7 +55,7 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _open(folder: Path) -> tuple[Study, Store]:
+def open_store(folder: Path) -> tuple[Study, Store]:
     from geo.store import Store
     from geo.study import read_study
 
@@ -50,17 +70,24 @@ def who() -> str:
         return COMMAND
 
 
-def _choices(name: str, columns: list[str], **said: str | None) -> LayerSpec | None:
-    """What was said on the command line, or None where nothing was: then an earlier check or the study's own entry counts."""
+def _pairs(texts: list[str]) -> dict[str, str]:
+    return {left: right for left, _, right in (one.partition("=") for one in texts)}
+
+
+def _choices(before: LayerSpec | None, name: str, said: dict[str, Any]) -> LayerSpec | None:
+    """What was said on the command line, over an earlier choice; None where nothing was: then that, or the study's own, counts."""
     from pydantic import ValidationError
 
     from geo.errors import StudyError
     from geo.study import LayerSpec, findings_of
 
-    pairs = {ours: theirs for ours, _, theirs in (one.partition("=") for one in columns)}
-    given: dict[str, Any] = {key: value for key, value in {**said, "columns": pairs}.items() if value}
+    given = {key: value for key, value in said.items() if value}
+    if not given:
+        return None
+    kept = {} if before is None else before.model_dump(exclude_defaults=True)
+    merged = {key: {**kept.get(key, {}), **value} if isinstance(value, dict) else value for key, value in given.items()}
     try:
-        return LayerSpec(path=name, **given) if given else None
+        return LayerSpec(**{**kept, "path": name, **merged})
     except ValidationError as error:
         raise StudyError(*findings_of(error, name)) from None
 
@@ -76,18 +103,20 @@ def import_(
     layer: Annotated[str, typer.Option(help=N_("Layer that it is: damage, roads, facilities and so on"))],
     study: StudyOption = HERE,
     sender: Annotated[str, typer.Option(help=N_("Who sent it"))] = "",
-    profile: Annotated[str | None, typer.Option(help=N_("How its columns and grades map to ours: a name of data/sources"))] = None,
-    column: Annotated[list[str] | None, typer.Option(metavar="OURS=THEIRS", help=N_("A column of theirs; may be repeated"))] = None,
-    crs: Annotated[str | None, typer.Option(help=N_("Coordinate system, where the file is silent or wrong"))] = None,
-    encoding: Annotated[str | None, typer.Option(help=N_("Encoding of its letters"))] = None,
-    sublayer: Annotated[str | None, typer.Option(help=N_("Which of several layers in the file"))] = None,
-    extent: Annotated[str | None, typer.Option(help=N_("Where it looked: study, or a file of polygons"))] = None,
+    profile: ProfileOption = None,
+    column: ColumnOption = None,
+    grade: GradeOption = None,
+    crs: CrsOption = None,
+    axes: AxesOption = None,
+    encoding: EncodingOption = None,
+    sublayer: SublayerOption = None,
+    extent: ExtentOption = None,
     administrator: AdministratorOption = False,
 ) -> None:
     from geo import surveys
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             receipt = surveys.deliver(store, files, layer=layer, sender=sender or who(), now=now())
             typer.echo(
@@ -101,14 +130,91 @@ def import_(
                 )
             )
             tell_findings(receipt.findings, ctx.obj, err=False)
-            said = {"profile": profile, "crs": crs, "encoding": encoding, "sublayer": sublayer, "extent": extent}
-            choices = _choices(receipt.name, column or [], **said)
+            said: dict[str, Any] = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer}
+            said |= {"extent": extent, "columns": _pairs(column or []), "grades": _pairs(grade or [])}
+            choices = _choices(None, receipt.name, said)
             checked = surveys.check(store, opened, receipt.id, choices, now=now(), allow=_allow(administrator))
-    tell_findings(checked.findings, ctx.obj, err=False)
-    if checked.layer is None:
-        typer.echo(gettext("Nothing of it can be accepted yet. The file is kept; import it again with other choices.", ctx.obj))
-        raise typer.Exit(1)
-    typer.echo(gettext("{n} rows can be accepted: tarmim accept {id}", ctx.obj, n=len(checked.layer.frame), id=receipt.id))
+    _tell_checked(checked, ctx.obj)
+
+
+def _tell_checked(checked: Checked, lang: Lang) -> None:
+    """What a check found, and what to do next; status 1 where nothing can be accepted yet."""
+    ident = checked.survey.id
+    tell_findings(checked.findings, lang, err=False)
+    if checked.layer is not None:
+        typer.echo(gettext("{n} rows can be accepted: tarmim accept {id}", lang, n=len(checked.layer.frame), id=ident))
+        return
+    typer.echo(gettext("Nothing of it can be accepted yet. The file is kept: choose again with tarmim choose {id}", lang, id=ident))
+    if checked.examined is not None and checked.examined.systems is not None:
+        typer.echo(gettext("See where it would fall: tarmim preview {id}", lang, id=ident))
+    raise typer.Exit(1)
+
+
+@app.command(
+    help=N_("Check a survey again with other choices; with --save keep them for every table with the same columns."),
+    epilog=EXAMPLE + "tarmim choose 3f2a… --column grade=darar --grade kabir=severe --save municipality-form",
+)
+def choose(
+    ctx: typer.Context,
+    survey: SurveyArgument,
+    study: StudyOption = HERE,
+    profile: ProfileOption = None,
+    column: ColumnOption = None,
+    grade: GradeOption = None,
+    crs: CrsOption = None,
+    axes: AxesOption = None,
+    encoding: EncodingOption = None,
+    sublayer: SublayerOption = None,
+    extent: ExtentOption = None,
+    save: Annotated[str, typer.Option(metavar="NAME", help=N_("Agree to the proposed columns and keep them by this name"))] = "",
+    administrator: AdministratorOption = False,
+) -> None:
+    from geo import surveys
+
+    with faults(ctx.obj):
+        opened, store = open_store(study)
+        with store:
+            known = store.survey(survey)
+            said = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer, "extent": extent}
+            columns, grades = _pairs(column or []), _pairs(grade or [])
+            allow = _allow(administrator)
+            before = surveys.choices_of(opened, known)
+            if save:
+                placed = _choices(before, known.name, said) or before
+                checked = surveys.confirm(
+                    store, opened, survey, name=save, choices=placed, columns=columns, grades=grades, now=now(), allow=allow
+                )
+            else:
+                chosen = _choices(before, known.name, {**said, "columns": columns, "grades": grades})
+                checked = surveys.check(store, opened, survey, chosen, now=now(), allow=allow)
+    _tell_checked(checked, ctx.obj)
+
+
+@app.command(
+    help=N_("Draw a survey on the city under each coordinate system that may be meant, as one page to choose from."),
+    epilog=EXAMPLE + "tarmim preview 3f2a… --out preview.html --study homs",
+)
+def preview(
+    ctx: typer.Context,
+    survey: SurveyArgument,
+    study: StudyOption = HERE,
+    out: Annotated[Path, typer.Option(help=N_("File to write"))] = Path("preview.html"),
+    administrator: AdministratorOption = False,
+) -> None:
+    from geo import surveys
+    from geo.export import write_whole
+    from geo.intake import preview as drawn
+    from maps.preview import preview_page
+
+    with faults(ctx.obj):
+        opened, store = open_store(study)
+        with store:
+            known = store.survey(survey)
+            examined = surveys.look(store, opened, known, surveys.choices_of(opened, known), allow=_allow(administrator))
+            zones = surveys.neighbourhoods(store, opened)
+        page = preview_page(zones, drawn(examined, opened), name=known.name, survey=survey, lang=ctx.obj)
+        write_whole(out, lambda place: place.write_text(page, encoding="utf-8"))
+    typer.echo(gettext("Written to {folder}", ctx.obj, folder=out))
 
 
 @app.command(
@@ -116,15 +222,21 @@ def import_(
 )
 def surveys(
     ctx: typer.Context,
-    survey: Annotated[str, typer.Argument(metavar="[ID]", help=N_("Number of the survey's receipt"))] = "",
+    survey: Annotated[str, typer.Argument(metavar="[ID]", callback=_unmarked, help=N_("Number of the survey's receipt"))] = "",
     study: StudyOption = HERE,
+    out: Annotated[Path | None, typer.Option(help=N_("File for the table of findings of that survey (CSV)"))] = None,
 ) -> None:
+    from geo.errors import findings_table
+    from geo.export import csv_bytes, write_whole
     from geo.records import STATES
 
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             listed = [store.survey(survey)] if survey else store.surveys()
+        if survey and out is not None:
+            content = csv_bytes(findings_table(listed[0].findings))
+            write_whole(out, lambda place: place.write_bytes(content))
     for one in listed:
         state = STATES[one.status].render(ctx.obj)
         typer.echo(f"{one.id}  {one.received_at:%Y-%m-%d %H:%M}  {one.layer}  {state}  {one.name}  {one.sender}")
@@ -148,7 +260,7 @@ def accept(
     from geo import surveys
 
     with faults(ctx.obj):
-        opened, store = _open(study)
+        opened, store = open_store(study)
         with store:
             made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=_allow(administrator))
     change = made.change
@@ -177,7 +289,7 @@ def return_(
     study: StudyOption = HERE,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             store.return_(survey, reason, by=who(), now=now(), origin=COMMAND)
     typer.echo(gettext("Returned: {id}.", ctx.obj, id=survey))
@@ -193,7 +305,7 @@ def datasets(
     everything: Annotated[bool, typer.Option("--all", help=N_("Also those that no longer count"))] = False,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             listed = store.datasets(current=not everything)
     for one in listed:
@@ -205,12 +317,12 @@ def datasets(
 )
 def withdraw(
     ctx: typer.Context,
-    dataset: Annotated[str, typer.Argument(metavar="ID", help=N_("Code of the dataset"))],
+    dataset: Annotated[str, typer.Argument(metavar="ID", callback=_unmarked, help=N_("Code of the dataset"))],
     reason: Annotated[str, typer.Option(help=N_("Why it no longer counts"))],
     study: StudyOption = HERE,
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             store.withdraw(dataset, by=who(), reason=reason, now=now(), origin=COMMAND)
     typer.echo(gettext("Withdrawn: {id}.", ctx.obj, id=dataset))
@@ -222,7 +334,7 @@ def withdraw(
 )
 def fsck(ctx: typer.Context, study: StudyOption = HERE) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             found = store.fsck()
     tell_findings(found, ctx.obj, err=False)
@@ -239,7 +351,7 @@ def backup(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help=N_("File to write"))], study: StudyOption = HERE
 ) -> None:
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             written = store.backup(file)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=written))
@@ -273,7 +385,7 @@ def publish(
     from geo.publishing import publish as write
 
     with faults(ctx.obj):
-        _, store = _open(study)
+        _, store = open_store(study)
         with store:
             runs = store.runs()
             counts = write(

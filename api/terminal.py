@@ -15,6 +15,7 @@ from geo.messages import LANGS, Lang, Message, gettext
 if TYPE_CHECKING:
     from geo.errors import Finding, TarmimError
     from geo.harmonise import Layer
+    from geo.run import Run
     from geo.study import Study
 
 
@@ -118,6 +119,17 @@ def accepted(study: Study, url: str | None) -> Mapping[str, Layer]:
     from geo import surveys
 
     return surveys.accepted(study, url)
+
+
+def with_overrides(run: Run, study: Study, url: str | None) -> Run:
+    """The run with the ranks that somebody decided, where the store of the study holds such decisions on it."""
+    if url is None and not (study.folder / "catalogue.sqlite").is_file():
+        return run
+    from geo.overrides import decided
+    from geo.store import Store
+
+    with Store.open(study.folder, url) as store:
+        return decided(run, store.overrides(run.id))
 
 
 def database() -> str | None:

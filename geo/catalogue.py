@@ -25,7 +25,7 @@ from geo.errors import Finding, TarmimError, finding, not_written
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
-HEAD = "0001"
+HEAD = "0002"
 BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
@@ -151,6 +151,8 @@ decisions = sa.Table(
     sa.Column("what", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False, index=True),
     sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("hash", sa.Text, nullable=False, server_default=sa.text("''")),
     sqlite_autoincrement=True,
 )
 

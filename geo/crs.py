@@ -63,6 +63,13 @@ def candidates(bounds: Bounds, area: Bounds, study_crs: str) -> list[str]:
     return fitting
 
 
+def turned(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The frame with x and y exchanged: for files in which latitude stands before longitude."""
+    import shapely
+
+    return frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda places: places[:, ::-1]), crs=frame.crs)
+
+
 def plausible(bounds: Bounds, crs: CRS) -> bool:
     """Whether coordinates can be what their CRS says: degrees stay within ±180 and ±90."""
     if not crs.is_geographic:

@@ -15,11 +15,14 @@ looked at; `warning` and `info` travel with the run to its tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from geo.messages import Lang, Message, gettext, message
+from geo.messages import LANGS, Lang, Message, gettext, message
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["error", "warning", "info"]
 ROWS_SHOWN = 8
@@ -64,6 +67,24 @@ class Finding:
 
 
 NOTHING = Message("")
+TABLE = ("severity", "code", "where", "count", "rows")
+
+
+def findings_table(findings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Findings as a table, one row each: severity, code, where, count, rows, and what was found, expected and to do, ar and en.
+
+    `findings` are records, as of `Finding.record`, of run.json, or of a survey.
+    """
+    import pandas as pd
+
+    said = [(part, lang) for lang in LANGS for part in ("found", "expected", "remedy")]
+    rows = [
+        {name: one[name] for name in TABLE[:-1]}
+        | {"rows": ", ".join(one["rows"])}
+        | {f"{part}_{lang}": one[part][lang] for part, lang in said}
+        for one in findings
+    ]
+    return pd.DataFrame(rows, columns=[*TABLE, *(f"{part}_{lang}" for part, lang in said)])
 
 
 def finding(

@@ -26,6 +26,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from geo.errors import ExportError, not_written
 from geo.explain import label
 from geo.messages import FSI, LANGS, PDI, Lang, Message, gettext, message
+from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
 from geo.scoring import METHOD_NAMES, NORMALISATION_NAMES
 
@@ -43,6 +44,10 @@ DEGREES = 7
 HEADINGS: dict[str, Message] = {
     "rank": message("Rank"),
     "tied": message("Tied"),
+    "decided_rank": message("Rank decided"),
+    "decided_by": message("Decided by"),
+    "decided_on": message("Decided on"),
+    "decided_why": message("Reason of the decision"),
     "status": message("Status"),
     "id": message("Code"),
     "name_ar": message("Name (Arabic)"),
@@ -180,7 +185,8 @@ def heading(column: str, lang: Lang) -> str:
 def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     """What the sheet of a language shows: no axis codes, no other language's explanation, no reason codes."""
     names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
-    first = ["rank", "tied", "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
+    moved = [name for name in DECIDED if name in table]
+    first = ["rank", "tied", *moved, "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
     why = [name for name in (f"why_{lang}",) if name in table]

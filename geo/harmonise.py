@@ -17,7 +17,7 @@ import pandas as pd
 import shapely
 
 from geo import registers
-from geo.crs import Bounds, to_metric
+from geo.crs import Bounds, to_metric, turned
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, together
 from geo.messages import message
@@ -117,6 +117,8 @@ def prepared(study: Study, name: str, spec: LayerSpec, raw: pd.DataFrame, *, are
     """
     if spec.crs and isinstance(raw, gpd.GeoDataFrame):
         raw = raw.set_crs(spec.crs, allow_override=True)
+    if spec.axes == "yx" and isinstance(raw, gpd.GeoDataFrame):
+        raw = turned(raw)
     checked = validate(raw, name, spec)
     chosen = len(checked.frame)
     frame, aside, found = checked.frame, list(checked.left_out), list(checked.findings)

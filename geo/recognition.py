@@ -90,7 +90,14 @@ class Recognition:
     others: tuple[str, ...] = ()
 
 
-def recognise(table: pd.DataFrame, *, folder: Path | None = None, layer: str | None = None, where: str = "table") -> Recognition:
+def recognise(
+    table: pd.DataFrame,
+    *,
+    folder: Path | None = None,
+    layer: str | None = None,
+    where: str = "table",
+    tags: Mapping[str, str] | None = None,
+) -> Recognition:
     """Which source and layer a table is, by its columns and values.
 
     Parameters
@@ -101,6 +108,8 @@ def recognise(table: pd.DataFrame, *, folder: Path | None = None, layer: str | N
         The study's folder: mappings that were confirmed there go first.
     layer
         What the sender says it is; only such forms are tried.
+    tags
+        HXL hashtags by column, where a reader took their row out already; else they are looked for.
 
     Examples
     --------
@@ -108,7 +117,7 @@ def recognise(table: pd.DataFrame, *, folder: Path | None = None, layer: str | N
     >>> one.profile, one.layer, one.certainty, one.columns["grade"]
     ('unosat', 'damage', 'certain', 'Main_Dam_2')
     """
-    tags = hashtags(table)
+    tags = tags or hashtags(table)
     data = without_hashtags(table)
     known = _saved(data, folder, where) if folder is not None else None
     if known is not None:
@@ -723,20 +732,6 @@ def select_multiples(columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def geopoints(values: pd.Series[Any]) -> pd.DataFrame:
-    """Columns `lon` and `lat` of points written as forms do: latitude first, then longitude, altitude, accuracy.
-
-    A cell that is no such point gives NaN, not a place.
-
-    >>> geopoints(pd.Series(["36.2 37.1 400 5", "[36.3, 37.2]", "?"])).to_numpy().tolist()
-    [[37.1, 36.2], [37.2, 36.3], [nan, nan]]
-    """
-    seen = [GEOPOINT.fullmatch(str(one)) for one in values]
-    pairs = [(float(one[2]), float(one[1])) if one else (np.nan, np.nan) for one in seen]
-    table = pd.DataFrame(pairs, columns=["lon", "lat"], index=values.index, dtype="float64")
-    return table.where((table["lon"].abs() <= 180) & (table["lat"].abs() <= 90))
-
-
 # Units and people
 
 
@@ -922,7 +917,7 @@ def confirmed(found: Recognition, choices: Mapping[str, str] | None = None, *, l
 
 
 def entry(found: Recognition) -> dict[str, Any]:
-    """What a layer's entry in `study.toml` needs: `profile` where one is known, and `columns` (geopoints are read before).
+    """What a layer's entry in `study.toml` needs: `profile` where one is known, and `columns` (points of forms are read before).
 
     >>> entry(Recognition("unosat", "damage", {"grade": "Main_Dam_2", "geopoint": "gps"}, "certain"))
     {'profile': 'unosat', 'columns': {'grade': 'Main_Dam_2'}}

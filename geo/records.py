@@ -89,7 +89,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """A line of the log: who decided when, from where, what, about which survey, dataset or run."""
+    """A line of the log: who decided when, from where, what, about which survey, dataset or run; sealed (`geo.decisions`)."""
 
     number: int
     made_at: datetime.datetime
@@ -98,6 +98,8 @@ class Decision:
     what: str
     subject: str
     details: Mapping[str, Any]
+    previous: str
+    hash: str
 
 
 @dataclass(frozen=True)

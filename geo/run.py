@@ -112,6 +112,9 @@ def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str
     """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
     layer = city.layers[name]
     spec = layer.spec
+    settings = spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True)
+    if "extent" in settings:  # the same inputs give the same id wherever they lie
+        settings["extent"] = Path(settings["extent"]).name
     lost = int(left_out.loc[left_out["reason"] != UNKNOWN_VALUE, "row"].nunique())
     return {
         "layer": name,
@@ -122,7 +125,7 @@ def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str
         "source": spec.source.model_dump() if spec.source else {"ar": "", "en": ""},
         "date": spec.date.isoformat() if spec.date else "",
         "licence": spec.licence,
-        "settings": spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True),
+        "settings": settings,
         "extent_sha256": layer.extent_sha256,
         "rows_read": layer.rows_read,
         "rows_used": layer.rows_chosen - lost,
@@ -199,9 +202,10 @@ def load(place: Path) -> Run:
 def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     """The run cut for one directorate: ordered by the sub-score of its sector, which becomes `score`, with ranks of its own.
 
-    Bounds are unknown here, and the contributions and reasons of the whole list are left away: they speak of another rank.
+    Bounds are unknown here; the contributions and reasons of the whole list, and decisions on its ranks, are left away: they speak
+    of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_"))]
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_"))]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))

@@ -21,6 +21,8 @@ from geo.groups import Axes, Group, Weighed
 from geo.messages import Message, message
 from geo.study import BothLanguages, Model, findings_of, not_a_table, read_toml
 
+ROUNDING = 1e-12
+
 
 class Factors(Model):
     """A damage factor table: share of the structure lost by damage state, low ≤ best ≤ high, each 0 to 1."""
@@ -89,7 +91,7 @@ class Scheme(Model):
     @model_validator(mode="after")
     def _normalised(self) -> Scheme:
         total = sum(one.weight for one in self.criteria)
-        if total > 0:
+        if total > 0 and abs(total - 1) > ROUNDING:  # what was scaled once stays as it is, to the last digit
             scaled = tuple(one.model_copy(update={"weight": one.weight / total}) for one in self.criteria)
             object.__setattr__(self, "criteria", scaled)
         return self

@@ -39,9 +39,12 @@ from geo.backup import is_backup, pack, unpack
 from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
+from geo.decisions import FIRST, broken, seal
 from geo.errors import ExportError, Finding, UnknownNameError, finding
 from geo.fsck import ORIGINAL, RECEIPT, damaged, known_files, known_places, sha256_of
 from geo.messages import Message, message
+from geo.overrides import Override, decided
+from geo.overrides import in_words as cost_in_words
 from geo.records import (
     STATES,
     Dataset,
@@ -479,6 +482,50 @@ class Store:
                 _log(connection, now, by, origin, "run-published", run, {})
             return run_of(known)
 
+    def override(self, run: str, override: Override, *, now: datetime.datetime, origin: str = "") -> None:
+        """Note that somebody gives a unit of a run another rank; an earlier decision on the same unit no longer holds.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such run.
+        SchemeError
+            The unit is not ranked, the rank is beyond the list or given to another unit, or name or reason are missing.
+        """
+        known = self.run(run)
+        others = [one for one in self.overrides(run) if one.unit != override.unit]
+        moved = decided(known, [*others, override])
+        details = {"unit": override.unit, "rank": override.rank, "on": override.on.isoformat(), "why": _text(override.why)}
+        with self._change() as connection:
+            _log(connection, now, override.by, origin, "rank-overridden", run, {**details, "cost": cost_in_words(moved)})
+
+    def withdraw_override(self, run: str, unit: str, *, by: str, reason: str, now: datetime.datetime, origin: str = "") -> None:
+        """Let a unit have the rank of the run again.
+
+        Raises
+        ------
+        UnknownNameError
+            No decision on that unit holds.
+        """
+        held = [one.unit for one in self.overrides(run)]
+        if unit not in held:
+            said = message("No decision on '{unit}' holds in this run.", unit=unit)
+            raise UnknownNameError(finding("unknown-id", "error", run, said, expected=message("Known: {known}.", known=held)))
+        with self._change() as connection:
+            _log(connection, now, by, origin, "override-withdrawn", run, {"unit": unit, "reason": _text(reason)})
+
+    def overrides(self, run: str) -> list[Override]:
+        """The decisions on ranks of a run that hold, by unit."""
+        held: dict[str, Override] = {}
+        for one in self.decisions(run):
+            unit = one.details.get("unit", "")
+            if one.what == "rank-overridden":
+                on = datetime.date.fromisoformat(one.details["on"])
+                held[unit] = Override(unit, one.details["rank"], one.who, on, one.details["why"])
+            elif one.what == "override-withdrawn":
+                held.pop(unit, None)
+        return [held[unit] for unit in sorted(held)]
+
     # ----------------------------------------------------------------------------------------------------------- jobs, decisions
 
     def record_job(self, job: Job) -> None:
@@ -509,6 +556,15 @@ class Store:
         with self._view() as connection:
             return [Decision(**row._mapping) for row in connection.execute(query)]
 
+    def seal(self) -> str:
+        """Hash of the last entry of the log: written down somewhere else, it proves later that nothing before it was changed."""
+        log = self.decisions()
+        return log[-1].hash if log else FIRST
+
+    def check_log(self, *, noted: str = "") -> tuple[Finding, ...]:
+        """Where the log was changed after it was written; `noted` is a seal from earlier that it must still hold."""
+        return broken([vars(one) for one in self.decisions()], noted=noted)
+
     # --------------------------------------------------------------------------------------------------------------------- care
 
     def fsck(self, *, hashes: bool = True) -> tuple[Finding, ...]:
@@ -522,7 +578,9 @@ class Store:
             Read every file and compare its hash; without it only that it is there and its size.
         """
         with mended(self.folder.name):
-            return tuple(fsck.check(self.folder, self.engine, hashes=hashes))
+            found = fsck.check(self.folder, self.engine, hashes=hashes)
+        damaged_log = () if any(one.code == "catalogue-damaged" for one in found) else self.check_log()
+        return (*found, *damaged_log)
 
     def tidy(self) -> int:
         """Remove what killed processes left in staging, with what they had put in a place and not acknowledged; returns how many.
@@ -765,8 +823,11 @@ def _update(connection: Connection, table: sa.Table, ident: str, values: Mapping
 def _log(
     connection: Connection, now: datetime.datetime, by: str, origin: str, what: str, subject: str, details: Mapping[str, Any]
 ) -> None:
-    entry = {"made_at": now, "who": _text(by), "origin": _text(origin), "what": what, "subject": subject, "details": dict(details)}
-    connection.execute(sa.insert(catalogue.decisions), entry)
+    entry: dict[str, Any] = {"made_at": utc(now), "who": _text(by), "origin": _text(origin), "what": what}
+    entry |= {"subject": subject, "details": dict(details)}
+    table = catalogue.decisions
+    last = connection.execute(sa.select(table.c.hash).order_by(table.c.number.desc()).limit(1)).scalar() or FIRST
+    connection.execute(sa.insert(table), {**entry, "previous": last, "hash": seal(last, entry)})
 
 
 def _ready(survey: Mapping[str, Any]) -> None:

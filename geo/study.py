@@ -71,17 +71,20 @@ FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 class LayerSpec(Model):
     """One layer's entry in `study.toml`.
 
-    `columns` maps our column to theirs and goes before the profile's. `where` selects rows by the values of their own columns.
+    `columns` maps our column to theirs and goes before the profile's; `grades` maps their grade to our state and goes before the
+    profile's list. `axes` is "yx" where latitude stands before longitude. `where` selects rows by the values of their own columns.
     `extent` is "study" (it looked everywhere), a file of polygons (it looked there), or absent (not known where it looked).
     """
 
     path: FilePath
     profile: str | None = None
     columns: dict[str, str] = Field(default_factory=dict)
+    grades: dict[str, str] = Field(default_factory=dict)
     where: dict[str, list[str]] = Field(default_factory=dict)
     header: list[str] | None = None
     encoding: str | None = None
     crs: Crs | None = None
+    axes: Literal["xy", "yx"] = "xy"
     extent: FilePath | None = None
     sublayer: str | None = None
     raster: Literal["count", "density_per_km2"] | None = None
@@ -270,7 +273,25 @@ def _unknown_names(study: Study) -> list[Finding]:
             for column in spec.columns
             if column not in known
         ]
+        faults += unknown_states(spec.grades, name)
     return faults
+
+
+def unknown_states(grades: Mapping[str, str], where: str) -> list[Finding]:
+    """Damage states that no register holds, of grades that somebody explained."""
+    states = list(registers.register("states"))
+    return [
+        finding(
+            "unknown-name",
+            "error",
+            where,
+            message("'{name}' is not known.", name=state),
+            expected=message("Known: {known}.", known=states),
+            remedy=message("Use one of the known names."),
+        )
+        for state in dict.fromkeys(grades.values())
+        if state not in states
+    ]
 
 
 TEMPLATE = """# A Tarmim study. Paths are seen from this folder. See the README for every entry.

@@ -11,7 +11,6 @@ were left out; runs read it in place of the file that `study.toml` names. Known 
 from __future__ import annotations
 
 import datetime
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,32 +20,37 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
+import shapely
 
-from geo import registers
-from geo.archives import Bundle, gather
 from geo.catalogue import FILE as CATALOGUE
-from geo.crs import Bounds
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
 from geo.export import records
-from geo.harmonise import Layer, declared_extent, prepared, read_layer
-from geo.left_out import COLUMNS, REASONS, noted, together
+from geo.harmonise import Layer, declared_extent, read_layer
+from geo.intake import Examined, Step, examine
+from geo.left_out import COLUMNS, noted, together
 from geo.messages import message
-from geo.recognition import recognise
+from geo.placement import limit
+from geo.recognition import columns_of, confirmed, save_mapping
 from geo.records import Dataset, Receipt, Survey
 from geo.store import Store
-from geo.study import LayerSpec, Study
-from geo.untrusted import Allow, Read, read_untrusted
+from geo.study import LayerSpec, Study, unknown_states
+from geo.untrusted import Allow
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same parts give the same zip
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A survey after its check: what can be accepted (None where nothing can), and everything that was found."""
+    """A survey after its check: everything that was found, and what it holds (None where the file can't be read at all)."""
 
     survey: Survey
-    layer: Layer | None
     findings: tuple[Finding, ...]
+    examined: Examined | None = None
+
+    @property
+    def layer(self) -> Layer | None:
+        """What can be accepted; None where nothing can."""
+        return None if self.examined is None else self.examined.layer
 
 
 def deliver(store: Store, paths: Sequence[Path], *, layer: str, sender: str, now: datetime.datetime) -> Receipt:
@@ -91,133 +95,121 @@ def check(
     *,
     now: datetime.datetime,
     allow: Allow = "upload",
+    step: Step = lambda _: None,
 ) -> Checked:
-    """Read, validate and harmonise a survey and write down what was found; nothing of it counts yet.
+    """Read, place, validate and harmonise a survey and write down what was found; nothing of it counts yet.
 
     Parameters
     ----------
     choices
-        Profile, columns, CRS and so on, as in a layer's entry of `study.toml`; without them those of an earlier check, or of the
-        study's own entry for the layer.
+        Profile, columns, grades, CRS and so on, as in a layer's entry of `study.toml`; without them those of an earlier check.
     """
     known = store.survey(survey)
-    chosen = choices or _choices(study, known)
+    chosen = choices or choices_of(study, known)
     try:
-        layer = examine(study, known, store.original(known), chosen, area=area_of(store, study, known.layer), allow=allow)
-        found = (*layer.findings, *noted(layer.left_out))
+        raise_errors(unknown_states(chosen.grades, known.layer), LayerError)
+        examined = look(store, study, known, chosen, allow=allow, step=step)
     except TarmimError as error:
-        layer, found = None, error.findings
-    chosen = chosen if layer is None else layer.spec
-    mapping = {"choices": chosen.model_dump(mode="json", exclude_defaults=True)}
-    return Checked(store.record_check(survey, found, profile=chosen.profile, mapping=mapping, now=now), layer, found)
+        return Checked(_recorded(store, known, chosen, error.findings, now), error.findings)
+    lost = noted(examined.layer.left_out) if examined.layer is not None else ()
+    found = (*examined.findings, *lost)
+    return Checked(_recorded(store, known, examined.choices, found, now, examined), found, examined)
 
 
-def _choices(study: Study, survey: Survey) -> LayerSpec:
-    if survey.mapping:
-        return LayerSpec(**survey.mapping["choices"])
-    own = study.layers.get(survey.layer)  # type: ignore[call-overload]  # the store knows layers by the same names
-    return LayerSpec(path=survey.name) if own is None else own.model_copy(update={"path": survey.name, "sublayer": None})
+def look(
+    store: Store, study: Study, survey: Survey, choices: LayerSpec, *, allow: Allow = "upload", step: Step = lambda _: None
+) -> Examined:
+    """What a survey holds under some choices; nothing is written down. See `geo.intake.examine`."""
+    boundary = boundary_of(store, study, survey.layer)
+    return examine(study, survey, store.original(survey), choices, boundary=boundary, allow=allow, step=step)
 
 
-def area_of(store: Store, study: Study, layer: str) -> Bounds | None:
-    """Box of the neighbourhoods, against which a place is judged; none where the survey itself brings the neighbourhoods."""
-    if layer == "neighbourhoods":
-        return None
-    zones = from_store(store, study).get("neighbourhoods") or read_layer(study, "neighbourhoods")
-    return tuple(zones.frame.total_bounds)
+def _recorded(
+    store: Store,
+    survey: Survey,
+    choices: LayerSpec,
+    found: tuple[Finding, ...],
+    now: datetime.datetime,
+    examined: Examined | None = None,
+) -> Survey:
+    """The check as the catalogue keeps it: what was chosen, what is proposed, which coordinate systems fit."""
+    mapping: dict[str, Any] = {"choices": choices.model_dump(mode="json", exclude_defaults=True)}
+    if examined is not None:
+        mapping["proposal"] = [
+            {"ours": one.ours, "theirs": one.theirs, "score": one.score, "why": one.why.both()}
+            for one in examined.recognition.proposal
+        ]
+        if examined.systems is not None:
+            fitting = examined.systems[examined.systems["share"] > limit("other_share")]
+            mapping["systems"] = fitting[["crs", "axes", "share", "inside", "features", "certain"]].to_dict("records")
+    return store.record_check(survey.id, found, profile=choices.profile, mapping=mapping, now=now)
 
 
-def examine(
-    study: Study, survey: Survey, original: Path, choices: LayerSpec, *, area: Bounds | None, allow: Allow = "upload"
-) -> Layer:
-    """The layer that a survey holds.
+def confirm(
+    store: Store,
+    study: Study,
+    survey: str,
+    *,
+    name: str,
+    now: datetime.datetime,
+    choices: LayerSpec | None = None,
+    columns: Mapping[str, str] | None = None,
+    grades: Mapping[str, str] | None = None,
+    allow: Allow = "upload",
+    step: Step = lambda _: None,
+) -> Checked:
+    """Agree to what is proposed for a survey's columns, keep it as a mapping of the study, and check the survey by it.
+
+    Parameters
+    ----------
+    name
+        Name of the mapping: lower-case Latin letters, digits and hyphens. It applies by itself when the same columns come again.
+    columns, grades
+        Corrections: ours to theirs ("" for none), and what their grades mean, theirs to our damage states.
+    choices
+        Profile, CRS and the rest, as of `check`; without them those of the last check.
 
     Raises
     ------
-    LayerError, SchemaError, CrsError
-        What was found, expected, and what to do.
+    LayerError
+        The file can't be read.
+    StudyError
+        The mapping can't be kept: a column is not in the file, a state or a column of ours is not known.
     """
-    with tempfile.TemporaryDirectory(prefix="tarmim-survey-") as private:
-        copy = Path(private) / f"delivered{Path(survey.name).suffix.lower()}"
-        shutil.copyfile(original, copy)
-        unpacked = gather([copy], Path(private) / "parts", names=[survey.name])
-        read = _read(_bundle(unpacked.files, choices, survey.layer), survey, choices, allow)
-    known, told = _recognised(study, choices, read.table, survey.layer)
-    try:
-        layer = prepared(study, survey.layer, known, read.table, area=area)
-    except TarmimError as error:
-        raise LayerError(*error.findings, *told) from error
-    aside = together([layer.left_out, _aside(read, survey.layer)], study.crs)
-    return replace(
-        layer,
-        left_out=aside,
-        findings=(*unpacked.findings, *(one for one in read.findings if one.code not in REASONS), *told, *layer.findings),
-        rows_read=read.counts.rows,
-        rows_chosen=layer.rows_chosen + read.counts.aside,
-        sha256=survey.sha256,
+    known = store.survey(survey)
+    chosen = choices or choices_of(study, known)
+    examined = look(store, study, known, chosen, allow=allow, step=step)
+    found = confirmed(examined.recognition, {**chosen.columns, **(columns or {})}, layer=known.layer)
+    agreed = replace(found, grades_from=chosen.profile or found.grades_from)
+    meanings = {**found.grades, **chosen.grades, **(grades or {})}
+    save_mapping(study.folder, name, agreed, columns_of(examined.table), grades=meanings)
+    fixed = chosen.model_copy(update={"columns": {}, "grades": {}})  # the mapping says them now
+    return check(store, study, survey, fixed, now=now, allow=allow, step=step)
+
+
+def choices_of(study: Study, survey: Survey) -> LayerSpec:
+    """The choices of a survey's last check; at first none, but for how the study spreads people.
+
+    What the study's own file says of its date, its licence and **where it looked** is not true of another file.
+    """
+    if survey.mapping:
+        return LayerSpec(**survey.mapping["choices"])
+    own = study.layers.get(survey.layer)  # type: ignore[call-overload]  # the store knows layers by the same names
+    return LayerSpec(path=survey.name, spread="area" if own is None else own.spread)
+
+
+def neighbourhoods(store: Store, study: Study) -> gpd.GeoDataFrame:
+    """The neighbourhoods that count: the accepted ones, else those of the study's file; in the study's CRS."""
+    accepted_ones = store.datasets("neighbourhoods")
+    layer = (
+        as_layer(study, accepted_ones[0], store.read(accepted_ones[0])) if accepted_ones else read_layer(study, "neighbourhoods")
     )
+    return gpd.GeoDataFrame(layer.frame)
 
 
-def _recognised(study: Study, choices: LayerSpec, table: pd.DataFrame, layer: str) -> tuple[LayerSpec, tuple[Finding, ...]]:
-    """The choices, completed where the sender made none and the form is certainly a known one; else what may be meant."""
-    if choices.profile is not None:
-        return choices, ()
-    found = recognise(table, folder=study.folder, layer=layer, where=layer)
-    columns = {row["column"] for row in registers.table("schema", layer)}
-    known = {ours: theirs for ours, theirs in found.columns.items() if ours in columns}
-    if found.certainty != "certain" or found.grades:
-        return choices, found.findings
-    profile = found.profile or found.grades_from
-    said = finding("recognised", "info", layer, message("Recognised as {profile}.", profile=profile or "-"))
-    return choices.model_copy(update={"profile": profile, "columns": {**known, **choices.columns}}), (said, *found.findings)
-
-
-def _bundle(files: Sequence[Bundle], choices: LayerSpec, where: str) -> Bundle:
-    """The one layer of a delivery, or the one that was chosen by its name."""
-    wanted = [one for one in files if choices.sublayer in (one.name, Path(one.name).stem)] or list(files)
-    if len(wanted) > 1:
-        raise LayerError(
-            finding(
-                "several-files",
-                "error",
-                where,
-                message("Several layers were delivered: {layers}.", layers=[Path(one.name).stem for one in wanted][:40]),
-                expected=message("One of them."),
-                remedy=message("Send one at a time, or say which."),
-            )
-        )
-    return wanted[0]
-
-
-def _read(bundle: Bundle, survey: Survey, choices: LayerSpec, allow: Allow) -> Read:
-    inside = None if choices.sublayer in (bundle.name, Path(bundle.name).stem) else choices.sublayer
-    places = {ours: theirs for ours, theirs in choices.columns.items() if ours in ("lon", "lat", "x", "y", "wkt")}
-    return read_untrusted(
-        bundle,
-        name=survey.layer,
-        sublayer=inside,
-        columns=places,
-        crs=choices.crs,
-        header=choices.header,
-        encoding=choices.encoding,
-        allow=allow,
-    )
-
-
-def _aside(read: Read, layer: str) -> gpd.GeoDataFrame:
-    """Rows that the reader set aside, as rows left out."""
-    reasons = read.aside["reason"].astype("string")
-    table = pd.DataFrame(
-        {
-            "layer": layer,
-            "row": read.aside["row"].astype("int64"),
-            "id": pd.Series(pd.NA, index=read.aside.index, dtype="string"),
-            "reason": reasons,
-            **{f"reason_{lang}": reasons.map(lambda code, lang=lang: REASONS[code].render(lang)) for lang in ("ar", "en")},
-            "value": read.aside["value"].astype("string").str.slice(0, 300),
-        }
-    )
-    return gpd.GeoDataFrame(table, geometry=gpd.GeoSeries([None] * len(table), index=table.index))
+def boundary_of(store: Store, study: Study, layer: str) -> Any:
+    """The neighbourhoods as one shape, against which a place is judged; None where the survey itself brings the neighbourhoods."""
+    return None if layer == "neighbourhoods" else shapely.union_all(neighbourhoods(store, study).geometry.to_numpy())
 
 
 def accept(
@@ -267,22 +259,26 @@ def accepted(study: Study, url: str | None = None) -> dict[str, Layer]:
 
 def from_store(store: Store, study: Study) -> dict[str, Layer]:
     """The layers that have a current dataset, ready for a run."""
-    return {dataset.layer: as_layer(store, study, dataset) for dataset in store.datasets()}
+    return layers_of(study, [(dataset, store.read(dataset)) for dataset in store.datasets()])
 
 
-def as_layer(store: Store, study: Study, dataset: Dataset) -> Layer:
+def layers_of(study: Study, datasets: Sequence[tuple[Dataset, pd.DataFrame]]) -> dict[str, Layer]:
+    """Datasets with their tables as the layers of a run."""
+    return {dataset.layer: as_layer(study, dataset, table) for dataset, table in datasets}
+
+
+def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
     """A dataset as a layer of the study, with the choices it was accepted with and the rows left out then."""
     told: Mapping[str, Any] = dataset.provenance
     spec = LayerSpec(**told["choices"])
     extent, hash_of_extent = declared_extent(study, spec, dataset.layer)
     lost = pd.DataFrame(told["left_out"], columns=[*COLUMNS, "wkt"])
     shapes = gpd.GeoSeries.from_wkt(lost.pop("wkt"), crs=study.crs) if len(lost) else gpd.GeoSeries([], crs=study.crs)
-    table = together([gpd.GeoDataFrame(lost, geometry=shapes)], study.crs)
     return Layer(
         dataset.layer,
-        store.read(dataset),
-        spec,
         table,
+        spec,
+        together([gpd.GeoDataFrame(lost, geometry=shapes)], study.crs),
         (),
         told["rows_read"],
         dataset.sha256,

@@ -73,7 +73,7 @@ def validate(raw: pd.DataFrame, name: str, spec: LayerSpec) -> Checked:
         if row["column"] in frame and row["type"] in ("text", "number", "date"):
             frame, unusable = _typed(frame, name, row)
             aside += unusable
-    frame, states, noted = _states(frame, name, profile)
+    frame, states, noted = _states(frame, name, profile, spec.grades)
     aside += states
     found += noted
     frame, kinds = _kinds(frame, name, profile)
@@ -193,15 +193,19 @@ def _typed(frame: pd.DataFrame, name: str, row: Mapping[str, str]) -> tuple[pd.D
 
 
 def _states(
-    frame: pd.DataFrame, name: str, profile: Mapping[str, Any]
+    frame: pd.DataFrame, name: str, profile: Mapping[str, Any], explained: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[gpd.GeoDataFrame], list[Finding]]:
-    """Damage states from the survey's grades: by the profile's list, case and spaces folded; the rest is left out or unknown."""
+    """Damage states from the survey's grades: as somebody explained them, else by the profile's list; case and spaces folded.
+
+    The rest is left out or unknown.
+    """
     grade = GRADED.get(name, "state")
     if grade not in frame:
         grade = "state"
     if grade not in frame:
         return frame, [], []
     listed = profile.get("grades") or registers.tree("sources", "tarmim")["grades"]
+    listed = {**listed, **explained}
     folded = {_fold(theirs): ours for theirs, ours in listed.items()}
     text = frame[grade].astype("string")
     state = text.map(lambda one: folded.get(_fold(one)), na_action="ignore").astype("string")
@@ -218,7 +222,10 @@ def _states(
             name,
             message("Not one grade of column '{column}' is recognised; it holds: {values}.", column=grade, values=values),
             expected=message("Grades of the profile: {grades}.", grades=list(listed)),
-            remedy=message("Name another profile in study.toml; known are: {known}.", known=registers.names("sources")),
+            remedy=message(
+                'Name another profile; known are: {known}. Or say what the grades mean: grades = {{ "…" = "severe" }}.',
+                known=registers.names("sources"),
+            ),
         )
         raise SchemaError(fault)
     aside = [

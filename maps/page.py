@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from geo.errors import UnknownNameError, finding
 from geo.messages import LANGS, Lang, message
+from geo.overrides import in_words
 from geo.registers import both, register
 from geo.run import for_sector
 from maps.figures import amount, figure, in_language, on_screen, percent, rank_figure
@@ -367,6 +368,7 @@ def list_page(
     scored = sector is not None and f"sector_{sector}" in run.priorities
     table = for_sector(run, sector) if sector is not None and scored else run.priorities
     columns = criteria_columns(run, lang, sector)
+    rows = [list_row(row, lang, columns) for row in table.to_dict("records")]
     return rendered(
         "list.html",
         lang,
@@ -387,7 +389,9 @@ def list_page(
         scored=scored,
         columns=columns,
         districts=bool((table["district"].astype("string").fillna("") != "").any()),
-        rows=[list_row(row, lang, columns) for row in table.to_dict("records")],
+        rows=rows,
+        decisions=[one for one in rows if one["decided"]],
+        cost=in_words(run)[lang],
         sources=[source_line(layer, lang) for layer in info["layers"]],
         method=word(
             "method_text", lang, scheme=in_language(info["scheme"]["name"], lang), share=percent(info["scheme"]["minimum_coverage"])
@@ -412,6 +416,7 @@ def list_row(row: Mapping[Any, Any], lang: Lang, columns: Sequence[Mapping[str, 
     return {
         "ranked": ranked,
         "rank": rank_figure(None if pd.isna(row["rank"]) else int(row["rank"]), bool(row["tied"])),
+        "decided": decided_line(row, lang),
         "name": in_language(names, lang) or str(row["id"]),
         "district": "" if pd.isna(row["district"]) else str(row["district"]),
         "score": figure(row["score"], SCORE_DECIMALS) if ranked else word("not_assessable", lang),
@@ -419,6 +424,18 @@ def list_row(row: Mapping[Any, Any], lang: Lang, columns: Sequence[Mapping[str, 
         "known": percent(row["coverage"]),
         "cells": [amount(None if pd.isna(row[one["id"]]) else float(row[one["id"]]), one) for one in columns],
     }
+
+
+def decided_line(row: Mapping[Any, Any], lang: Lang) -> dict[str, str] | None:
+    """A rank that somebody decided and that is not the computed one: in short, beside the computed one, and who, when and why."""
+    rank = row.get("decided_rank")
+    if rank is None or pd.isna(rank) or rank == row["rank"]:
+        return None
+    why = word("decided_other", lang)
+    if not pd.isna(row["decided_by"]):
+        why = word("decided_by", lang, **{name: str(row[f"decided_{name}"]) for name in ("by", "on", "why")})
+    both_ranks = word("decided_both", lang, rank=int(row["rank"]), decided=int(rank))
+    return {"short": word("decided_short", lang, rank=int(rank)), "both": both_ranks, "why": why}
 
 
 def source_line(layer: Mapping[str, Any], lang: Lang) -> dict[str, str]:

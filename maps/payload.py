@@ -195,9 +195,18 @@ def rows(table: gpd.GeoDataFrame) -> Json:
     return {
         "rank": ranks,
         "tied": [bool(tied) for tied in table["tied"]],
+        **decisions(table),
         **{name: texts(table[name]) for name in ("status", "id", "name_ar", "name_en", "district", "why_ar", "why_en")},
         **{name: numbers(table[name], name) for name in ("score", "score_low", "score_high", "coverage")},
     }
+
+
+def decisions(table: gpd.GeoDataFrame) -> Json:
+    """Ranks that somebody decided, with who, when and why; nothing where nobody did."""
+    if "decided_rank" not in table:
+        return {}
+    ranks = [None if pd.isna(rank) else int(rank) for rank in table["decided_rank"]]
+    return {"decided_rank": ranks, **{name: texts(table[name]) for name in ("decided_by", "decided_on", "decided_why")}}
 
 
 def values(table: gpd.GeoDataFrame, measures: Sequence[str]) -> Json:

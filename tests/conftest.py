@@ -267,6 +267,13 @@ def town_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
+def demo_run() -> Run:
+    """The run of the demo city; not to be changed."""
+    study, scheme = open_study(Path(__file__).parents[1] / "data" / "demo")
+    return assess(read_city(study), scheme)
+
+
+@pytest.fixture(scope="session")
 def plain_town(town_run: Run) -> pd.DataFrame:
     """Measures, scores and ranks of the town as it is, by neighbourhood."""
     return town_run.priorities.set_index("id").sort_index()

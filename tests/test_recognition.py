@@ -23,7 +23,6 @@ from geo.recognition import (
     confirmed,
     encoding_of,
     entry,
-    geopoints,
     hashtags,
     mappings,
     propose,
@@ -169,7 +168,6 @@ def test_forms_have_known_system_columns_and_proposed_questions():
     assert guessed(found)["grade"] == "site/damage_grade"
     assert guessed(found)["lon"] == "_site/gps_longitude"
     assert not {"site/needs/water", "site/needs/food"} & set(guessed(found).values())
-    assert geopoints(kobo()["site/gps"]).loc[0].tolist() == [37.1, 36.2], "latitude stands first in a form"
 
 
 def test_forms_with_labels_as_headers():

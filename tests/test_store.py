@@ -30,9 +30,11 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from geo import catalogue, datasets, staging
-from geo.errors import UnknownNameError, finding
+from geo.decisions import FIRST
+from geo.errors import TarmimError, UnknownNameError, finding
 from geo.messages import catalogue as texts
 from geo.messages import message
+from geo.overrides import Override
 from geo.pipeline import assess, open_study, read_city
 from geo.run import Run
 from geo.store import Job, Store, StoreError
@@ -451,6 +453,91 @@ def test_nobody_changes_the_log(store: Store, deed: str) -> None:
     with pytest.raises(sa.exc.DBAPIError, match="additions only"), catalogue.writing(store.engine) as connection:
         connection.exec_driver_sql(deed)
     assert [one.who for one in store.decisions()] == ["مخطط"]
+
+
+def unguarded(store: Store, deed: str) -> None:
+    """Somebody who has the database itself takes the guards away and changes the log."""
+    with catalogue.writing(store.engine) as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("DROP TRIGGER decisions_no_update")
+            connection.exec_driver_sql("DROP TRIGGER decisions_no_delete")
+        else:
+            connection.exec_driver_sql("ALTER TABLE decisions DISABLE TRIGGER ALL")
+        connection.exec_driver_sql(deed)
+
+
+@pytest.mark.parametrize(
+    ("deed", "row"),
+    [
+        ("UPDATE decisions SET who = 'somebody else' WHERE number = 2", "2"),
+        ("UPDATE decisions SET made_at = '2020-01-01 00:00:00.000000' WHERE number = 1", "1"),
+        ("DELETE FROM decisions WHERE number = 2", "3"),
+    ],
+)
+def test_change_made_behind_the_log_shows(store: Store, deed: str, row: str) -> None:
+    for grade in ("none", "severe", "destroyed"):
+        accepted(store, damage(grade))
+    assert store.check_log() == ()
+    assert store.fsck() == ()
+    unguarded(store, deed)
+    assert [(one.code, one.rows) for one in store.fsck()] == [("log-changed", (row,))]
+
+
+def test_log_cut_at_its_end_shows_by_the_seal(store: Store) -> None:
+    for grade in ("none", "severe", "destroyed"):
+        accepted(store, damage(grade))
+    noted = store.seal()
+    accepted(store, damage("moderate"))
+    assert store.check_log(noted=noted) == ()
+    unguarded(store, "DELETE FROM decisions WHERE number > 2")
+    assert store.check_log() == ()
+    assert [one.code for one in store.check_log(noted=noted)] == ["log-cut"]
+
+
+def test_overrides_are_kept_with_who_why_and_the_price(store: Store, town_run: Run) -> None:
+    run = store.add_run(town_run, NOW).id
+    first, second = town_run.priorities["id"].head(2)
+    store.override(run, Override(second, 1, "المحافظ", NOW.date(), "المشفى هناك"), now=NOW)
+    assert store.overrides(run) == [Override(second, 1, "المحافظ", NOW.date(), "المشفى هناك")]
+    said = store.decisions(run)[-1]
+    assert (said.what, said.who) == ("rank-overridden", "المحافظ")
+    assert "people" in said.details["cost"]["en"]
+    store.override(run, Override(first, 2, "المحافظ", NOW.date(), "المشفى هناك"), now=NOW)
+    with pytest.raises(TarmimError, match="Several units"):
+        store.override(run, Override(first, 1, "المحافظ", NOW.date(), "المشفى هناك"), now=NOW)
+    store.withdraw_override(run, second, by="المخطط", reason="انتهى العمل", now=NOW)
+    assert [one.unit for one in store.overrides(run)] == [first]
+    with pytest.raises(TarmimError, match="No decision"):
+        store.withdraw_override(run, second, by="المخطط", reason="انتهى العمل", now=NOW)
+    assert store.check_log() == ()
+
+
+def test_catalogue_of_before_is_sealed_as_it_stands(tmp_path: Path) -> None:
+    """A study that was made before the log was sealed: its entries are kept and sealed."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    engine = catalogue.connect(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "HEAD", "0001")
+        catalogue.migrate(engine)
+    with catalogue.writing(engine) as connection:
+        for number, details in enumerate(({"n": 1}, {"ن": "ص"}), 1):
+            entry = {
+                "number": number,
+                "made_at": NOW,
+                "who": "مخطط",
+                "origin": "",
+                "what": "survey-returned",
+                "subject": f"s{number}",
+            }
+            columns = [one for one in catalogue.decisions.c if one.name not in ("previous", "hash")]
+            before = sa.table("decisions", *(sa.column(one.name, one.type) for one in columns))
+            connection.execute(sa.insert(before), {**entry, "details": details})
+    engine.dispose()
+    with Store.open(folder) as store:
+        assert [one.details for one in store.decisions()] == [{"n": 1}, {"ن": "ص"}]
+        assert store.check_log() == ()
+        assert store.seal() != FIRST
 
 
 # ----------------------------------------------------------------------------------------------------------------- fsck, tidy

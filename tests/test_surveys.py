@@ -15,6 +15,7 @@ from geo.store import Store, StoreError
 from geo.study import LayerSpec, read_study
 
 NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
+UNOSAT = LayerSpec(path="new.gpkg", profile="unosat")
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 
 
@@ -48,7 +49,8 @@ def test_accepted_survey_gives_the_run_of_its_file(store, study):
     """The damage of the demo city, delivered again by a partner: the same numbers, from the dataset."""
     _, scheme = pipeline.open_study(study.folder)
     before = pipeline.assess(pipeline.read_city(study), scheme)
-    checked = delivered(store, study, study.folder / "damage.csv")
+    own = study.layers["damage"]
+    checked = delivered(store, study, study.folder / "damage.csv", choices=own.model_copy(update={"path": "damage.csv"}))
     assert checked.survey.status == "checked"
     assert surveys.accepted(study) == {}, "checked is not accepted"
     made = surveys.accept(store, study, checked.survey.id, by="planner", now=NOW)
@@ -66,12 +68,20 @@ def test_accepted_survey_gives_the_run_of_its_file(store, study):
 def test_withdrawing_a_dataset_gives_the_earlier_run(store, study):
     _, scheme = pipeline.open_study(study.folder)
     before = pipeline.assess(pipeline.read_city(study, accepted=surveys.accepted(study)), scheme)
-    checked = delivered(store, study, graded(study.folder / "new.gpkg", ["Destroyed"] * 9))
+    checked = delivered(store, study, graded(study.folder / "new.gpkg", ["Destroyed"] * 9), choices=UNOSAT)
     made = surveys.accept(store, study, checked.survey.id, by="planner", now=NOW)
     between = pipeline.assess(pipeline.read_city(study, accepted=surveys.accepted(study)), scheme)
     assert between.id != before.id
     store.withdraw(made.id, by="planner", reason="a trial", now=NOW)
     assert pipeline.assess(pipeline.read_city(study, accepted=surveys.accepted(study)), scheme).id == before.id
+
+
+def test_what_the_study_says_of_its_own_file_is_not_said_of_another(store, study):
+    """The demo's survey looked at part of the city, on a date, for somebody; a partner's form with the same columns did not."""
+    checked = delivered(store, study, graded(study.folder / "new.shp", ["1"], SensorDa_1=["2015-04-26"]))
+    assert checked.layer is not None
+    assert (checked.layer.extent, checked.layer.spec.date, checked.layer.spec.licence) == (None, None, "")
+    assert "extent-unknown" in {one.code for one in checked.findings}
 
 
 def test_form_is_recognised_and_unknown_grades_are_listed(store, study):

@@ -40,7 +40,7 @@ def layers(request: Request, held: HeldStudy) -> Response:
         "crs": held.run.info["study"]["crs"],
         "layers": [_summary(request, held, name) for name in held.layers],
     }
-    return answer(request, lambda: orjson.dumps(body), version=held.run.id, media_type="application/json")
+    return answer(request, lambda: orjson.dumps(body), version=held.version, media_type="application/json")
 
 
 def _summary(request: Request, held: Held, name: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def layer(
     size = page_size(request, limit)
     if bbox is not None:
         frame = frame.iloc[np.sort(frame.sindex.query(box_of(bbox), predicate="intersects"))]
-    return answer(request, lambda: _page(request, frame, offset, size), version=held.run.id, media_type=GEOJSON)
+    return answer(request, lambda: _page(request, frame, offset, size), version=held.version, media_type=GEOJSON)
 
 
 def _page(request: Request, frame: gpd.GeoDataFrame, offset: int, size: int) -> bytes:

@@ -155,7 +155,7 @@ def priorities(
     return answer(
         request,
         lambda: held.made(key, makers[chosen]),
-        version=held.run.id,
+        version=held.version,
         media_type=MEDIA[chosen] + ("; charset=utf-8" if chosen in ("csv", "html") else ""),
         parts=(chosen, spoken),
         headers=headers,
@@ -186,7 +186,7 @@ def priority(
             )
         )
     row = export.records(found)[0]
-    return answer(request, lambda: orjson.dumps(explained(held, row)), version=held.run.id, media_type="application/json")
+    return answer(request, lambda: orjson.dumps(explained(held, row)), version=held.version, media_type="application/json")
 
 
 def explained(held: Held, row: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def left_out(
         return answer(
             request,
             lambda: held.made(("left_out",), lambda: export.csv_bytes(lost)),
-            version=run.id,
+            version=held.version,
             media_type="text/csv; charset=utf-8",
         )
     size = page_size(request, limit)
@@ -252,7 +252,7 @@ def left_out(
         "links": links(request, offset + len(page), len(lost), size, "application/json"),
         "items": export.records(page),
     }
-    return answer(request, lambda: orjson.dumps(body), version=run.id, media_type="application/json")
+    return answer(request, lambda: orjson.dumps(body), version=held.version, media_type="application/json")
 
 
 def _groups(lost: pd.DataFrame) -> list[dict[str, Any]]:

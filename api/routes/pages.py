@@ -71,7 +71,7 @@ def map_data(request: Request, held: HeldStudy, run: RunParameter = None) -> Res
     return answer(
         request,
         lambda: held.made(("map",), lambda: encode(city_payload(held.run))),
-        version=held.run.id,
+        version=held.version,
         media_type="application/json",
     )
 
@@ -91,6 +91,6 @@ def map_layer(
     return answer(
         request,
         lambda: held.made(("map", layer), lambda: encode(layer_payload(layer, held.frame(layer)))),
-        version=held.run.id,
+        version=held.version,
         media_type="application/json",
     )

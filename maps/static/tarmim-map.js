@@ -135,6 +135,7 @@
     return value === null ? null : colourOf(classOf(value, shown.limits), shown.limits.length + 1, shown.palette);
   }
 
+  const moved = (i) => city.decided_rank && city.decided_rank[i] !== null && city.decided_rank[i] !== city.rank[i];
   const measureLabel = () => (state.measure in { score: 1, rank: 1 } ? t(state.measure) : local(measures.get(state.measure).label));
   const valueText = (shown, i) => (shown.id === "rank" ? rankText(i) : amount(shown, shown.values[i]));
 
@@ -359,7 +360,7 @@
       const row = element(
         "div",
         { class: "row" + (assessed ? "" : " not"), role: "option", id: "row-" + i, "aria-selected": "false" },
-        element("span", { class: "rank" }, number(rankText(i))),
+        element("span", { class: "rank" }, number(rankText(i)), moved(i) ? element("small", { class: "decided", title: t("decided_rank", { rank: city.decided_rank[i] }), text: t("decided_short", { rank: city.decided_rank[i] }) }) : ""),
         chip,
         element("span", { class: "names" }, bdi(nameOf(i), { class: "name" }), sub),
         element("span", { class: "score" }, number(assessed ? figure(city.score[i], config.score_decimals) : percent(city.coverage[i]))),
@@ -485,7 +486,7 @@
     const total = city.rank.filter((rank) => rank !== null).length;
     const facts = element("p", { class: "facts small" }, bdi(nameOf(i, state.lang === "ar" ? "en" : "ar")), " · " + t("code") + " ", bdi(city.id[i]));
     if (city.district[i]) facts.append(" · " + t("district") + " ", bdi(city.district[i]));
-    return [facts, assessed ? headline(i, total) : unranked(i), sentence(i), contributions(i), allMeasures(i), sources()].filter(Boolean);
+    return [facts, assessed ? headline(i, total) : unranked(i), decision(i), sentence(i), contributions(i), allMeasures(i), sources()].filter(Boolean);
   }
 
   function headline(i, total) {
@@ -504,6 +505,15 @@
       bar(i, "bar wide-bar"),
       element("p", { class: "small", text: t("coverage", { share: percent(city.coverage[i]) }) + (city.tied[i] ? " · " + t("tied") : "") }),
     );
+  }
+
+  // A rank that somebody decided, beside the computed one: who, when, why. Text from people is only ever text content.
+  function decision(i) {
+    if (!moved(i)) return null;
+    const said = element("p", { class: "decided" }, element("strong", { text: t("decided_rank", { rank: city.decided_rank[i] }) }));
+    if (city.decided_by[i]) said.append(" · ", bdi(city.decided_by[i]), " · ", bdi(city.decided_on[i]), element("br"), bdi(city.decided_why[i]));
+    else said.append(" · " + t("decided_other"));
+    return said;
   }
 
   function unranked(i) {
