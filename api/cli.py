@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import method_commands, survey_commands
-from api.terminal import N_, accepted, database, faults, language, localised, progress, tell_findings, without_language
-from api import run_commands, survey_commands
+from api import method_commands, run_commands, survey_commands
 from api.terminal import (
     N_,
     accepted,
