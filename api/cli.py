@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import method_commands, run_commands, survey_commands
+from api import job_commands, method_commands, names_command, people_commands, run_commands, survey_commands
+from api.job_commands import LaterOption
 from api.terminal import (
     N_,
     accepted,
@@ -43,11 +44,12 @@ def main() -> None:
     command(args=without_language(arguments), prog_name="tarmim", obj=lang)
 
 
-def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Run]:
-    from geo import pipeline
+def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None], *, scenario: str = "now") -> tuple[City, Run]:
+    from geo import pipeline, scenarios
 
     opened, chosen = pipeline.open_study(study, scheme)
     city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+    city = scenarios.under(city, scenario)
     return city, pipeline.assess(city, chosen, step)
 
 
@@ -70,6 +72,7 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
     for text, side in (
         (gettext("Rank", lang), "right"),
+        (gettext("without complaints", lang), "right"),
         (gettext("Code", lang), "left"),
         (gettext("Name", lang), "left"),
         (gettext("Score (0–100)", lang), "right"),
@@ -77,13 +80,17 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
         (gettext("Coverage of the weights", lang), "right"),
     ):
         table.add_column(text, justify="right" if side == "right" else "left")
-    listed = run.priorities[run.priorities["status"] == "ranked"]
+    listed = run.priorities[run.priorities["status"] == "ranked"].astype({"rank_without_complaints": "float64"})
     for row in listed.head(top).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
-        interval = f"{figure(row.score_low, 1)}–{figure(row.score_high, 1)}"
-        table.add_row(place, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
+        low, high = figure(row.score_low, 1), figure(row.score_high, 1)
+        interval = f"{low}–{high}" if low != high else low
+        beside = figure(row.rank_without_complaints, 0)
+        table.add_row(place, beside, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+    if "scenario" in run.info:
+        typer.echo(gettext("Population scenario: {scenario}.", lang, scenario=run.info["scenario"]["name"]))
     apart = len(run.priorities) - len(listed)
     typer.echo(
         gettext(
@@ -105,8 +112,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(survey_commands.app)
-app.add_typer(method_commands.app)
 app.add_typer(run_commands.app)
+app.add_typer(names_command.app)
+app.add_typer(job_commands.app)
+app.add_typer(method_commands.app)
+app.add_typer(people_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -165,9 +175,17 @@ def rank(
     out: Annotated[Path | None, typer.Option(help=N_("Folder to write to; without it, exports/<run> of the study"))] = None,
     scheme: SchemeOption = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    later: LaterOption = False,
+    scenario: Annotated[str, typer.Option(help=N_("Population scenario of study.toml; 'now' without one"))] = "now",
 ) -> None:
+    if later:
+        if out is not None:
+            raise typer.BadParameter(gettext("A worker writes into exports/<run> of the study.", ctx.obj), param_hint="--out")
+        with faults(ctx.obj):
+            job_commands.queue_rank(study, scheme, ctx.obj)
+        return
     with faults(ctx.obj):
-        run, folder = _rank(study, out, scheme, ctx.obj)
+        run, folder = _rank(study, out, scheme, ctx.obj, scenario=scenario)
     _summary(run, top, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=folder))
 
@@ -246,39 +264,61 @@ def demo(
         _serve(folder, "127.0.0.1", port, ctx.obj)
 
 
-def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang) -> tuple[Run, Path]:
+def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang, *, scenario: str = "now") -> tuple[Run, Path]:
     """Rank a study and write everything into `out`; without it, the run goes into the study's store and the files beside it."""
+    with progress(lang, 20) as step:
+        by, origin = survey_commands.who(), survey_commands.COMMAND
+        return ranked(study, out, scheme, lang, step, by=by, origin=origin, scenario=scenario)
+
+
+def ranked(
+    study: Path,
+    out: Path | None,
+    scheme: str | None,
+    lang: Lang,
+    step: Callable[[Message], None],
+    *,
+    by: str,
+    origin: str,
+    scenario: str = "now",
+) -> tuple[Run, Path]:
+    """The run of a study and the folder that its files for people were written to."""
     from geo import export
 
-    with progress(lang, 20) as step:
-        city, run = _assessed(study, scheme, step)
-        folder = out or _kept(run, city.study.folder)
-        step(message("Writing tables and map"))
-        run = with_overrides(run, city.study, database())
-        export.export(run, folder)
-        _write_map(run, city, folder / "map.html", lang)
+    city, run = _assessed(study, scheme, step, scenario=scenario)
+    folder = out or _kept(run, city.study.folder, by, origin)
+    step(message("Writing tables and map"))
+    run = with_overrides(run, city.study, database())
+    export.export(run, folder)
+    _write_map(run, city, folder / "map.html", lang)
     return run, folder
 
 
-def _kept(run: Run, study: Path) -> Path:
+def _kept(run: Run, study: Path, by: str, origin: str) -> Path:
     """Enter a run into the study's store; its files for people go into `exports/<run>`."""
     from geo.store import Store
 
     with Store.open(study, database()) as store:
-        store.add_run(run, survey_commands.now(), by=survey_commands.who(), origin=survey_commands.COMMAND)
+        store.add_run(run, survey_commands.now(), by=by, origin=origin)
     return study / "exports" / run.id
 
 
 def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
+    import signal
+    from contextlib import nullcontext
+
     import uvicorn
 
+    from api import jobs
     from api.app import create_app
-    from api.settings import Settings
+    from api.settings import settings_of
     from api.state import load
 
     with faults(lang):
-        chosen = Settings(study=study, host=host, port=port, lang=lang)
+        chosen = settings_of(study=study, host=host, port=port, lang=lang)
         app = create_app(chosen, load(chosen))
     shown = f"[{host}]" if ":" in host else host
     typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has ended: the worker ends too
+    with jobs.beside(chosen) if chosen.work else nullcontext():
+        uvicorn.run(app, host=host, port=port, log_level="warning")

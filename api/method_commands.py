@@ -93,19 +93,21 @@ def methods(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = Non
 
 
 def _show_data_weights(run: Run, scheme: Scheme, lang: Lang) -> None:
-    """The chosen weights beside those that the spread of the data alone would give."""
-    from geo import scoring, weights
+    """The chosen weights, what each criterion does to the list, and the weights that the spread of the data alone would give."""
+    from geo import agreement, scoring, weights
     from geo.figures import percent
     from geo.groups import named
 
     values = scoring.normalised(run.priorities.set_index("id"), scheme)[[one.measure for one in scheme.criteria]].to_numpy()
     floor = scheme.options.geometric_floor
+    points = run.priorities[[f"contribution_{one.measure}" for one in scheme.criteria]]
+    driven = agreement.drive(points, run.priorities["score"])
     by_data = (weights.critic(values), weights.merec(floor / (floor + (1 - floor) * values)))
     _show(
-        gettext("Weights chosen, and what the spread of the data alone would say", lang),
-        [gettext("Criterion", lang), gettext("Weight", lang), "CRITIC", "MEREC"],
+        gettext("Weights chosen, what moves the list, and what the spread of the data alone would say", lang),
+        [gettext("Criterion", lang), gettext("Weight", lang), gettext("Moves the list", lang), "CRITIC", "MEREC"],
         [
-            [named(one.measure)[lang], percent(one.weight), *(percent(found[n]) for found in by_data)]
+            [named(one.measure)[lang], percent(one.weight), percent(driven.iloc[n]), *(percent(found[n]) for found in by_data)]
             for n, one in enumerate(scheme.criteria)
         ],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,6 +97,7 @@ class Priority(BaseModel):
     score_low: float | None
     score_high: float | None
     coverage: float = Field(description="Share of the weights that is known, 0 to 1", ge=0, le=1)
+    rank_without_complaints: int | None = Field(default=None, description="Rank of the whole list, had nobody complained")
 
 
 class Priorities(BaseModel):
@@ -174,3 +176,33 @@ class Problem(BaseModel):
     detail_ar: str
     detail_en: str
     findings: list[dict[str, Any]]
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Job(BaseModel):
+    """Work in the background."""
+
+    id: str = Field(examples=["3f2a9c0d1e4b5f67"])
+    kind: str = Field(examples=["check"])
+    subject: str = Field(description="The survey or run it is about; empty for a run that is to be made")
+    state: str = Field(examples=["running"])
+    label: Both
+    progress: float = Field(ge=0, le=1, examples=[0.4])
+    message: Both = Field(description="The step it is at, or what came of it")
+    who: str
+    attempts: int
+    made_at: datetime.datetime
+    started_at: datetime.datetime | None
+    ended_at: datetime.datetime | None
+    result: str | None = Field(description="The survey that was checked, the dataset or run that was made")
+    findings: list[dict[str, Any]] = Field(description="Why it failed, or why it is tried again")
+    href: str = Field(examples=["/jobs/3f2a9c0d1e4b5f67"])
+
+
+class Jobs(BaseModel):
+    """The jobs of the study, newest first."""
+
+    jobs: list[Job]
+    numberMatched: int  # noqa: N815  # as in the other lists

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from geo.messages import Lang
+from geo.errors import finding
+from geo.messages import Lang, message
 
 
 class Settings(BaseSettings):
@@ -23,3 +24,35 @@ class Settings(BaseSettings):
     lang: Lang = Field(default="ar", description="Language of pages for a visitor who asks for neither Arabic nor English")
     page_size: int = Field(default=100, ge=1, le=10_000, description="Features an answer holds where no `limit` is given")
     page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")
+    work: bool = Field(default=True, description="Whether `tarmim serve` also works on the jobs of the study")
+    job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
+    job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")
+
+
+def settings_of(**given: object) -> Settings:
+    """The settings: what is given, else the environment.
+
+    Raises
+    ------
+    SettingsError
+        With every value that can't be used.
+    """
+    from api.errors import SettingsError
+
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        remedy = message("See the table of settings in README.md.")
+        raise SettingsError(
+            *(
+                finding(
+                    "setting",
+                    "error",
+                    "TARMIM_" + ".".join(map(str, one["loc"])).upper(),
+                    message("'{value}' can't be used.", value=str(one["input"])[:80]),
+                    expected=message("A value of another kind is expected."),
+                    remedy=remedy,
+                )
+                for one in error.errors(include_url=False)
+            )
+        ) from None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.terminal import N_, database, faults, tell_findings
-from geo.messages import Lang, gettext
+from api.terminal import N_, amount, database, faults, progress, tell_findings
+from geo.messages import Lang, gettext, message
 
 if TYPE_CHECKING:
     from geo.store import Store
@@ -44,6 +44,7 @@ AxesOption = Annotated[str | None, typer.Option(metavar="xy|yx", help=N_("yx whe
 EncodingOption = Annotated[str | None, typer.Option(help=N_("Encoding of its letters"))]
 SublayerOption = Annotated[str | None, typer.Option(help=N_("Which of several layers in the file"))]
 ExtentOption = Annotated[str | None, typer.Option(help=N_("Where it looked: study, or a file of polygons"))]
+LaterOption = Annotated[bool, typer.Option("--later", help=N_("Leave it to a worker (`tarmim work`, `tarmim serve`)"))]
 HERE = Path()
 
 
@@ -68,6 +69,19 @@ def who() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return COMMAND
+
+
+def queue(
+    store: Store, kind: str, subject: str, lang: Lang, *, choices: LayerSpec | None = None, **given: str | bool | None
+) -> None:
+    """Leave something to a worker, and say how to ask after it."""
+    from api import jobs
+
+    asked: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if choices is not None:
+        asked["choices"] = choices.model_dump(mode="json", exclude_defaults=True)
+    job = jobs.submit(store, kind, subject, who=who(), given=asked)
+    typer.echo(gettext("Job {id} is queued; `tarmim jobs {id}` says how far it is.", lang, id=job.id))
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -112,13 +126,15 @@ def import_(
     sublayer: SublayerOption = None,
     extent: ExtentOption = None,
     administrator: AdministratorOption = False,
+    later: LaterOption = False,
 ) -> None:
     from geo import surveys
 
     with faults(ctx.obj):
         opened, store = open_store(study)
         with store:
-            receipt = surveys.deliver(store, files, layer=layer, sender=sender or who(), now=now())
+            with amount(ctx.obj, message("Keeping the file")) as kept:
+                receipt = surveys.deliver(store, files, layer=layer, sender=sender or who(), now=now(), kept=kept)
             typer.echo(
                 gettext(
                     "Receipt {id}: {name}, {bytes} bytes, SHA-256 {sha256}.",
@@ -133,7 +149,11 @@ def import_(
             said: dict[str, Any] = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer}
             said |= {"extent": extent, "columns": _pairs(column or []), "grades": _pairs(grade or [])}
             choices = _choices(None, receipt.name, said)
-            checked = surveys.check(store, opened, receipt.id, choices, now=now(), allow=_allow(administrator))
+            if later:
+                queue(store, "check", receipt.id, ctx.obj, administrator=administrator, choices=choices)
+                return
+            with progress(ctx.obj, 6) as step:
+                checked = surveys.check(store, opened, receipt.id, choices, now=now(), allow=_allow(administrator), step=step)
     _tell_checked(checked, ctx.obj)
 
 
@@ -256,13 +276,19 @@ def accept(
     survey: SurveyArgument,
     study: StudyOption = HERE,
     administrator: AdministratorOption = False,
+    later: LaterOption = False,
 ) -> None:
     from geo import surveys
 
     with faults(ctx.obj):
         opened, store = open_store(study)
         with store:
-            made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=_allow(administrator))
+            if later:
+                queue(store, "accept", survey, ctx.obj, administrator=administrator)
+                return
+            allow = _allow(administrator)
+            with progress(ctx.obj, 6) as step:
+                made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=allow, step=step)
     change = made.change
     typer.echo(gettext("Dataset {id} of layer {layer} counts now: {n} rows.", ctx.obj, id=made.id, layer=made.layer, n=made.rows))
     if change is not None and change.before:
@@ -387,10 +413,10 @@ def publish(
     with faults(ctx.obj):
         _, store = open_store(study)
         with store:
-            runs = store.runs()
+            runs = (store.run(one.id) for one in store.runs())
             counts = write(
                 postgis,
-                run=store.run(runs[0].id) if runs else None,
+                run=next((run for run in runs if "scenario" not in run.info), None),  # a scenario is not how things are
                 layers={one.layer: store.read(one) for one in store.datasets()},
             )
     for table, rows in counts.items():

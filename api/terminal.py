@@ -93,6 +93,21 @@ def progress(lang: Lang, total: int) -> Iterator[Callable[[Message], None]]:
         yield step
 
 
+@contextmanager
+def amount(lang: Lang, text: Message) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of bytes on a terminal, silence elsewhere; told how many are done, and of how many where that is known."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text.render(lang), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def N_(text: str) -> str:  # noqa: N802  # gettext's own name for "to be translated later"
     """Mark a text for the catalogues; `localised` puts it into the user's language."""
     return text

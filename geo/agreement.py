@@ -136,11 +136,11 @@ def kendall_tau(ranks: pd.DataFrame) -> pd.DataFrame:
     agree, decided = np.zeros((count, count)), np.zeros((count, count))
     step = max(1, PAIRS // max(rows * count, 1))
     for start in range(0, rows, step):
-        signs = np.sign(values[:, start : start + step, None] - values[:, None, :]).reshape(count, -1)
+        signs = np.sign(values[:, start : start + step, None] - values[:, None, :]).reshape(count, -1).astype(np.float32)
         known = ~np.isnan(signs)
-        signs = np.where(known, signs, 0.0)
-        agree += signs @ signs.T
-        decided += np.abs(signs) @ known.T
+        signs = np.where(known, signs, np.float32(0))
+        agree += signs @ signs.T  # whole numbers far below what 32 bits hold exactly, added up in 64
+        decided += np.abs(signs) @ known.T.astype(np.float32)
     both = np.sqrt(decided * decided.T)
     tau = np.where(both > 0, agree / np.where(both > 0, both, 1.0), np.nan)
     return pd.DataFrame(tau, index=ranks.columns, columns=ranks.columns)
@@ -162,6 +162,27 @@ def kendall_w(ranks: pd.DataFrame) -> float:
     spread = 12 * float((sums**2).sum()) - 3 * judges**2 * rows * (rows + 1) ** 2
     most = judges**2 * rows * (rows**2 - 1) - judges * ties
     return spread / most if most > 0 else float("nan")
+
+
+def drive(contributions: pd.DataFrame, scores: pd.Series[float]) -> pd.Series[float]:
+    """How much of the differences between scores each criterion makes: ``cov(points, score) / var(score)``; they sum to 1.
+
+    A weight is not an importance (Paruolo, Saisana & Saltelli 2013, doi:10.1111/j.1467-985X.2012.01059.x): a criterion that is the
+    same everywhere moves no rank, whatever its weight. Negative: it works against the others. An unknown criterion gives no points;
+    rows without a score are left out; NaN where all scores are alike.
+
+    >>> points = pd.DataFrame({"a": [10.0, 30.0], "b": [20.0, 20.0]})
+    >>> drive(points, points.sum(axis=1)).tolist()
+    [1.0, 0.0]
+    """
+    known = scores.notna().to_numpy()
+    given = contributions.to_numpy(dtype="float64")[known]
+    given = np.where(np.isnan(given), 0.0, given)
+    away = scores.to_numpy(dtype="float64")[known]
+    away = away - away.mean() if len(away) else away
+    spread = float(away @ away)
+    share = away @ given / spread if spread > 0 else np.full(given.shape[1], np.nan)
+    return pd.Series(share, index=contributions.columns)
 
 
 def title(variant: str) -> Message:

@@ -25,7 +25,7 @@ from geo.errors import Finding, TarmimError, finding, not_written
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
-HEAD = "0002"
+HEAD = "0003"
 BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
@@ -140,6 +140,28 @@ jobs = sa.Table(
     sa.Column("progress", sa.Float, nullable=False),
     sa.Column("message", sa.JSON, nullable=False),
     sa.Column("made_at", Utc, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("who", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("given", sa.JSON(none_as_null=True)),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("findings", sa.JSON(none_as_null=True)),
+    sa.Column("result", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("started_at", Utc),
+    sa.Column("ended_at", Utc),
+)
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("made_at", Utc, nullable=False),
+    sa.Column("changed_at", Utc, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sender", sa.Text, nullable=False),
+    sa.Column("layer", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.JSON(none_as_null=True)),
+    sa.Column("survey_id", sa.Text, sa.ForeignKey("surveys.id")),
 )
 decisions = sa.Table(
     "decisions",
@@ -311,8 +333,13 @@ def faults(engine: Engine) -> list[Finding]:
 
 
 def copy(source: Connection, target: Connection) -> None:
-    """All rows from one catalogue into another that is empty, between SQLite and PostgreSQL as well."""
+    """All rows from one catalogue into another that is empty, between SQLite and PostgreSQL as well.
+
+    Uploads are not among them: a delivery that is still under way belongs to where it is arriving.
+    """
     for table in metadata.sorted_tables:
+        if table is uploads:
+            continue
         rows = [dict(row._mapping) for row in source.execute(sa.select(table))]
         if table is datasets:  # what supersedes comes after what it supersedes
             later = {row["id"]: row.pop("supersedes") for row in rows}

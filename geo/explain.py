@@ -16,7 +16,7 @@ from geo import registers
 from geo.damage import NOTES
 from geo.figures import figure
 from geo.messages import LANGS, Message, message, messages
-from geo.scheme import Scheme
+from geo.scheme import COMPLAINTS, Scheme
 from geo.scoring import Scores
 
 NAMED = 3
@@ -53,6 +53,7 @@ def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Sch
             sentences = _not_assessable(score, unknown, values)
         else:
             sentences = _ranked(int(place), ranked, int(same_rank[place]), score, points, values, unknown)
+            sentences += _complaints(points, ranks.get("rank_without_complaints", ranks["rank"])[zone])
         rows[zone] = {f"why_{lang}": " ".join(one.render(lang) for one in sentences) for lang in LANGS}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -102,6 +103,20 @@ def _ranked(
             )
         )
     return sentences
+
+
+def _complaints(points: Mapping[str, float], without: Any) -> list[Message]:
+    """What complaints bring, and where it would stand without them; nothing where the scheme does not ask them."""
+    brought = [given for name, given in points.items() if name.startswith(COMPLAINTS) and pd.notna(given)]
+    if not brought or pd.isna(without):
+        return []
+    return [
+        message(
+            "Complaints bring {points} points; without them it would be rank {place}.",
+            points=figure(sum(brought), 1),
+            place=int(without),
+        )
+    ]
 
 
 def _part(measure: str, value: float, points: float) -> Message:

@@ -48,6 +48,7 @@ HEADINGS: dict[str, Message] = {
     "decided_by": message("Decided by"),
     "decided_on": message("Decided on"),
     "decided_why": message("Reason of the decision"),
+    "rank_without_complaints": message("Rank without complaints"),
     "status": message("Status"),
     "id": message("Code"),
     "name_ar": message("Name (Arabic)"),
@@ -187,6 +188,7 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
     moved = [name for name in DECIDED if name in table]
     first = ["rank", "tied", *moved, "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
+    first += [name for name in ("rank_without_complaints",) if name in table]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
     why = [name for name in (f"why_{lang}",) if name in table]
@@ -234,7 +236,7 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
 
 
 def _decimals(column: str, decimals: dict[str, int]) -> int:
-    if column in ("rank", "id"):
+    if column in ("rank", "rank_without_complaints", "id"):
         return 0
     for end in ("_low", "_high"):
         column = column.removesuffix(end)
@@ -318,8 +320,10 @@ def method_lines(run: Run) -> list[dict[str, Any]]:
         )
         for one in info["layers"]
     ]
+    lines.append((True, message("Method")))
+    if "scenario" in info:
+        lines.append((False, message("Population scenario: {scenario}.", scenario=info["scenario"]["name"])))
     lines += [
-        (True, message("Method")),
         (
             False,
             message(

@@ -13,6 +13,7 @@ import pandas as pd
 import shapely
 
 from geo import registers
+from geo.attachment import without_place
 from geo.damage import DAMAGED, DEBRIS, share_of
 from geo.harmonise import City, Layer
 from geo.population import inhabited
@@ -36,7 +37,7 @@ def with_state(facilities: Layer, survey: Layer | None, match_m: float) -> pd.Da
     worst = np.full(len(frame), -2)
     np.maximum.at(worst, place, severity[structure])
     names = {rank: name for name, rank in order.items()}
-    seen = _looked(survey.extent, places)
+    seen = _looked(survey.extent, places) & ~without_place(frame).to_numpy()
     matched = pd.Series(
         [names.get(rank) if rank > -2 else ("none" if looked else None) for rank, looked in zip(worst, seen, strict=True)],
         index=frame.index,

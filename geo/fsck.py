@@ -20,7 +20,7 @@ from geo.catalogue import reading, writing
 from geo.errors import Finding, finding
 from geo.messages import message
 
-ORIGINAL, RECEIPT = "original", "receipt.json"
+ORIGINAL, RECEIPT, UPLOADS = "original", "receipt.json", "uploads"
 
 
 def check(folder: Path, engine: Engine, *, hashes: bool) -> list[Finding]:
@@ -38,6 +38,8 @@ def check(folder: Path, engine: Engine, *, hashes: bool) -> list[Finding]:
         files, places = known_files(connection), known_places(connection)
         strange += [path for path in _there(folder, "surveys/*", "layers/*/*", "runs/*") if path not in places]
         strange = [path for path in strange if path not in files and (folder / path).exists()]
+        found += [_half_written(path) for path in dead_uploads(folder, connection)]
+        found += _broken_uploads(folder, connection)
     found += [_orphan(path) for path in _outermost(strange)]
     for step in staging.left(folder):
         found.append(_half_written(step.folder.relative_to(folder).as_posix()))
@@ -90,6 +92,33 @@ def known_places(connection: Connection) -> set[str]:
         *(f"layers/{row.layer}/{row.id}.parquet" for row in connection.execute(sa.select(*tables))),
         *(f"runs/{ident}" for ident in connection.execute(sa.select(runs)).scalars()),
     }
+
+
+def dead_uploads(folder: Path, connection: Connection) -> list[str]:
+    """Files of uploads that nobody can go on with: they are in no catalogue, or finished."""
+    table = catalogue.uploads
+    living = connection.execute(sa.select(table.c.id).where(table.c.survey_id.is_(None))).scalars()
+    known = {f"{UPLOADS}/{ident}" for ident in living}
+    return [path for path in _there(folder, f"{UPLOADS}/*") if path not in known]
+
+
+def _broken_uploads(folder: Path, connection: Connection) -> list[Finding]:
+    """Uploads under way that have lost bytes; to be asked while nobody appends an offset."""
+    table = catalogue.uploads
+    broken = []
+    for row in connection.execute(sa.select(*table.c["id", "offset"]).where(table.c.survey_id.is_(None)).order_by(table.c.id)):
+        path = folder / UPLOADS / row.id
+        if not path.is_file() or path.stat().st_size < row.offset:
+            broken.append(
+                finding(
+                    "upload-damaged",
+                    "warning",
+                    f"{UPLOADS}/{row.id}",
+                    message("Bytes of this upload that were kept are gone."),
+                    remedy=message("Abandon this upload and send the file anew."),
+                )
+            )
+    return broken
 
 
 def damaged(place: str) -> Finding:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,19 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from geo import placement, registers
+from geo import complaints_intake, placement, registers
 from geo.archives import Bundle, gather
 from geo.crs import turned
 from geo.errors import CrsError, Finding, LayerError, TarmimError, errors_in, finding
-from geo.harmonise import Layer, prepared
+from geo.harmonise import Layer, by_code, prepared
 from geo.left_out import REASONS, together
-from geo.messages import Message, message
+from geo.messages import message
+from geo.pipeline import Step, silent
 from geo.recognition import COORDINATES, Recognition, recognise
 from geo.records import Survey
 from geo.study import LayerSpec, Study
 from geo.untrusted import Allow, Read, read_untrusted
 
-Step = Callable[[Message], None]
 PLACES = ("lon", "lat", "x", "y", "wkt")
 CLOCKWISE = {".shp": True, ".geojson": False}  # outer rings, by formats that lay it down
 
@@ -70,16 +70,16 @@ def examine(
     original: Path,
     choices: LayerSpec,
     *,
-    boundary: Any,
+    zones: gpd.GeoDataFrame | None,
     allow: Allow = "upload",
-    step: Step = lambda _: None,
+    step: Step = silent,
 ) -> Examined:
     """Read, recognise, place, validate and harmonise what was delivered.
 
     Parameters
     ----------
-    boundary
-        The study area, a polygon in the study's CRS, against which places are judged; None where there is none to compare with.
+    zones
+        The neighbourhoods with their `id`, in the study's CRS, against which places are judged; None where the survey brings them.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def examine(
     """
     kind, read, known, recognition, told = _understood(study, survey, original, choices, allow, step)
     layer = survey.layer
-    systems = _systems(study, read.table, known, boundary)
+    systems = None if zones is None else _systems(study, read.table, known, zones)
     said = placement.judged(systems, layer) if systems is not None else ()
-    step(message("Checking every row"))
-    made, faults = _layer(study, layer, known, read, boundary)
+    step(message("Validating and placing"))
+    made, faults = _layer(study, layer, known, read, zones)
     places = errors_in(said)
     if places:  # which system it is says more than that this one can't be
         made, faults = None, tuple(one for one in faults if not one.code.startswith("crs-"))
@@ -113,8 +113,9 @@ def _understood(
         step(message("Unpacking"))
         unpacked = gather([copy], Path(private) / "parts", names=[survey.name])
         bundle = _bundle(unpacked.files, choices, survey.layer)
-        step(message("Reading"))
+        step(message("Reading the table"))
         read = _read(bundle, survey, choices, allow)
+        step(message("Recognising columns and grades"))
         known, recognition = recognised(study, choices, read, survey.layer)
         told = set(known.columns) & set(PLACES) - set(choices.columns)
         if told and (read.hashtags or not isinstance(read.table, gpd.GeoDataFrame)):
@@ -173,24 +174,27 @@ def proposed(found: Recognition, where: str) -> tuple[Finding, ...]:
     )
 
 
-def _systems(study: Study, table: pd.DataFrame, known: LayerSpec, boundary: Any) -> pd.DataFrame | None:
-    if boundary is None or not isinstance(table, gpd.GeoDataFrame):
+def _systems(study: Study, table: pd.DataFrame, known: LayerSpec, zones: gpd.GeoDataFrame) -> pd.DataFrame | None:
+    if not isinstance(table, gpd.GeoDataFrame):
         return None
+    boundary = shapely.union_all(zones.geometry.to_numpy())
     placed = turned(table) if known.axes == "yx" else table
     return placement.candidates(placed, boundary, study.crs, declared=known.crs or table.crs)
 
 
-def _layer(study: Study, name: str, known: LayerSpec, read: Read, boundary: Any) -> tuple[Layer | None, tuple[Finding, ...]]:
+def _layer(
+    study: Study, name: str, known: LayerSpec, read: Read, zones: gpd.GeoDataFrame | None
+) -> tuple[Layer | None, tuple[Finding, ...]]:
     """The layer, or why there is none."""
-    area = None if boundary is None else tuple(boundary.bounds)
+    area, shapes = (None, None) if zones is None else (tuple(zones.total_bounds), by_code(zones))
     try:
-        layer = prepared(study, name, known, read.table, area=area)
+        layer = prepared(study, name, known, read.table, area=area, zones=shapes)
     except TarmimError as error:
         return None, error.findings
     return (
         replace(
             layer,
-            left_out=together([layer.left_out, _aside(read, name)], study.crs),
+            left_out=complaints_intake.redacted(together([layer.left_out, _aside(read, name)], study.crs)),
             rows_read=read.counts.rows,
             rows_chosen=layer.rows_chosen + read.counts.aside,
         ),

@@ -16,13 +16,13 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import agreement, criteria, explain, population, ranking, registers, scoring
+from geo import agreement, complaints, criteria, decisions, explain, population, ranking, registers, scenarios, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
-from geo.harmonise import City, Layer, place, read_layer, read_zones
+from geo.harmonise import City, Layer, by_code, place, read_layer, read_zones
 from geo.left_out import noted, together
 from geo.messages import Message, message
 from geo.run import Run, describe, order
-from geo.scheme import Scheme, read_scheme
+from geo.scheme import Scheme, read_scheme, without_complaints
 from geo.study import LAYERS, Study, read_study
 
 Step = Callable[[Message], None]
@@ -55,22 +55,27 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     """
     faults: list[Finding] = []
     layers: dict[str, Layer] = {}
-    area = None
+    area = zones = None
     for name in (layer for layer in LAYERS if layer in study.layers or layer in accepted):
         step(message("Reading {layer}", layer=registers.both(registers.register("layers")[name], "name")))
         try:
-            layers[name] = accepted[name] if name in accepted else read_layer(study, name, area=area)
+            layers[name] = accepted[name] if name in accepted else read_layer(study, name, area=area, zones=zones)
         except TarmimError as error:
             faults += error.findings
             continue
         if name == "neighbourhoods":
             area = tuple(layers[name].frame.total_bounds)
+            zones = by_code(layers[name].frame)
     if faults:
         raise LayerError(*faults)
-    zones, overlaps = read_zones(layers["neighbourhoods"])
-    placed = {name: place(layer, zones) for name, layer in layers.items()}
-    placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], overlaps)
-    return City(study, zones, placed)
+    decided = decisions.read(study.folder)
+    zones, noticed = read_zones(layers["neighbourhoods"])
+    complained = layers.pop("complaints", None)
+    placed = {name: place(layer, zones, decided) for name, layer in layers.items()}
+    if complained is not None:
+        placed["complaints"] = place(complaints.at_assets(complained, placed), zones, decided)
+    placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], (*noticed, *decided.astray(zones.index)))
+    return City(study, zones, placed, decided)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
@@ -80,12 +85,13 @@ def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
 def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     """Measure, score, rank and explain: the run of a city under a scheme."""
     step(message("Counting people"))
-    people = population.people(city)
+    people = scenarios.people(city)
     step(message("Measuring damage, roads, networks and facilities"))
     measures = criteria.measure(city, scheme, people)
     step(message("Scoring and ranking"))
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
+    ranks["rank_without_complaints"] = ranking.rank(scoring.score(measures, without_complaints(scheme)).table["score"])["rank"]
     reasons = explain.why(measures, scores, ranks, scheme)
     beside = agreement.compare(city, scheme, measures)
 
@@ -95,7 +101,14 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
     info["tables"] = dict(beside.labels)
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
-    columns = [ranks, scores.table, scores.contributions.add_prefix("contribution_"), scores.parts, measures, reasons]
+    columns = [
+        ranks,
+        scores.table,
+        scores.contributions.add_prefix("contribution_"),
+        scores.parts,
+        measures,
+        reasons,
+    ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
     return Run(info["run"], info, order(table), left_out, beside.tables)
 
@@ -118,6 +131,11 @@ def check(
         people = population.people(city)
     except TarmimError as error:
         return (*found, *error.findings)
+    for name in study.scenarios:
+        try:
+            scenarios.people(scenarios.under(city, name))
+        except TarmimError as error:
+            found += error.findings
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], study.crs)
     return (*found, *(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out))
 

@@ -23,7 +23,7 @@ from geo import registers
 from geo.crs import CANDIDATES, known, turned
 from geo.errors import CrsError, Finding, finding
 from geo.messages import Message, message, messages
-from geo.places import UNDERSTANDING
+from geo.names import UNDERSTANDING
 
 Floats = npt.NDArray[np.float64]
 AXES = ("xy", "yx")

@@ -1,16 +1,17 @@
 """Population: how many people live in each neighbourhood, and how many of them in damaged homes.
 
-Three sources, by what the layer is: a table by code or name; a raster (exactextract: cells cut by a boundary count by the part
-inside; the rule of cell centres is off by up to a third in a small neighbourhood); larger units spread over the neighbourhoods
-they hold, by buildings or by area. Spreading keeps each unit's total: people are shared out among the neighbourhoods, none are
-lost in fields. Known bias: spread by area, dense quarters get too few people; the two ways bound each other where both can be
-had.
+Three sources, by what the layer is: a table by code, place or name (`geo.units`); a raster (exactextract: cells cut by a boundary
+count by the part inside; the rule of cell centres is off by up to a third in a small neighbourhood); larger units spread over the
+neighbourhoods they hold, by buildings or by area. Spreading keeps each unit's total: people are shared out among the
+neighbourhoods, none are lost in fields. Known bias: spread by area, dense quarters get too few people; the two ways bound each
+other where both can be had.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,30 +19,42 @@ import numpy.typing as npt
 import pandas as pd
 import shapely
 
+from geo.attachment import attached, without_place
 from geo.damage import damaged_share, share_of
+from geo.decisions import noted
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.harmonise import City, Layer
 from geo.left_out import left_out, together
 from geo.messages import message
 from geo.overlay import Floats, Ints, Shapes, locate, middle, shared_area
 from geo.reading import unreadable
+from geo.recognition import unit_findings
 from geo.scheme import Scheme
+from geo.units import NAMES, attached_units, counted_once, once_per_unit, polygons, same_zones
 
 LEVELS = ("people", "people_low", "people_high")
 
 
 @dataclass(frozen=True)
 class People:
-    """People by neighbourhood (`people, people_low, people_high`, NaN unknown), coverage, rows left out, what was noticed."""
+    """People by neighbourhood (`people, people_low, people_high`, NaN unknown), coverage, rows left out, what was noticed.
+
+    `names` says what became of the names that were needed to place units (`geo.places.match`), where there were any.
+    """
 
     table: pd.DataFrame
     coverage: pd.Series[float]
     left_out: gpd.GeoDataFrame
     findings: tuple[Finding, ...] = ()
+    names: pd.DataFrame | None = None
 
 
 def people(city: City) -> People:
     """People by neighbourhood, whatever the layer is.
+
+    Polygons that are the neighbourhoods, by code or by a name that the map confirms, count for them; other polygons are spread.
+    Units without a shape and points are placed by code, place or name; among polygons that are spread, a name alone places nothing,
+    since it is the name of a larger unit.
 
     Raises
     ------
@@ -55,86 +68,87 @@ def people(city: City) -> People:
     if layer.raster is not None:
         return from_raster(layer, city)
     units, notes = once_per_unit(layer)
-    if isinstance(units, gpd.GeoDataFrame) and not _are_zones(units, city.zones):
-        return spread(units, layer, city, notes)
-    return by_code(units, layer, city, notes)
-
-
-def _are_zones(units: pd.DataFrame, zones: gpd.GeoDataFrame) -> bool:
-    return "id" in units and bool(units["id"].isin(zones.index).all())
-
-
-def once_per_unit(layer: Layer) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
-    """Each unit once. A unit that was split repeats its people on each part: the parts are joined and counted once.
-
-    The key is the code where the table has codes, else the Arabic name; a row without its key is a unit of its own.
-    """
-    frame = layer.frame
-    key = _key(frame)
-    values = [name for name in LEVELS if name in frame]
-    unit = frame[key].fillna("row " + frame["row"].astype("string"))  # a row without a code is a unit of its own
-    repeated = frame[unit.duplicated(keep=False)]
-    if repeated.empty:
-        return frame, ()
-    differing = repeated.groupby(key)[values].nunique(dropna=False).gt(1).any(axis=1)
-    if differing.any():
-        rows = repeated[repeated[key].isin(differing.index[differing])]
-        fault = finding(
-            "parts-differ",
-            "error",
-            layer.name,
-            message("Rows of one unit give different numbers of people: {units}.", units=sorted(set(rows[key]))[:8]),
-            expected=message("One number a unit, repeated on each of its parts."),
-            remedy=message("Correct the numbers, or give the units different codes."),
-            rows=rows["row"],
-        )
-        raise SchemaError(fault)
-    if isinstance(frame, gpd.GeoDataFrame):
-        units = gpd.GeoDataFrame(frame.dissolve(unit.to_numpy(dtype=object), sort=False).reset_index(drop=True), crs=frame.crs)
-    else:
-        units = frame[~unit.duplicated()]
-    note = finding(
-        "parts-joined",
-        "warning",
-        layer.name,
-        message(
-            "{n} rows are parts of units that were split; each of the {units} units counts once.",
-            n=len(repeated),
-            units=len(units),
-        ),
-        expected=message(
-            "Added up row by row the people would be {naive}; counted once they are {people}.",
-            naive=_whole(frame["people"]),
-            people=_whole(units["people"]),
-        ),
-        rows=repeated["row"],
-    )
-    return units, (note,)
-
-
-def _key(frame: pd.DataFrame) -> str:
-    return "id" if "id" in frame and bool(frame["id"].notna().any()) else "name_ar"
+    notes = (*notes, *unit_findings(units, {name: name for name in ("id", *NAMES, "people") if name in units}, layer.name))
+    drawn = polygons(units)
+    own = same_zones(gpd.GeoDataFrame(units[drawn]), city.zones) if drawn.any() else None
+    if not drawn.any() or own is not None:
+        return by_code(units, layer, city, notes, own=own)
+    spread_out = spread(gpd.GeoDataFrame(units[drawn]), layer, city, notes)
+    return spread_out if drawn.all() else _added(spread_out, by_code(units[~drawn], layer, city, (), named=False))
 
 
 def _whole(values: pd.Series[float]) -> int:
     return round(float(values.sum()))
 
 
-def by_code(units: pd.DataFrame, layer: Layer, city: City, notes: tuple[Finding, ...]) -> People:
-    """A table by code, or by Arabic name where it has no codes; rows that match nothing are left out."""
+def by_code(
+    units: pd.DataFrame,
+    layer: Layer,
+    city: City,
+    notes: tuple[Finding, ...],
+    *,
+    own: pd.Series[Any] | None = None,
+    named: bool = True,
+) -> People:
+    """Units that are a neighbourhood or lie in one, by code, place or name; the others are left out with their people.
+
+    A unit of the neighbourhood's code or name stands for all of it; units that lie in it (by `neighbourhood`, by their point, by
+    decision) add up. Where one stands for all of it, what would be added by less than a decision is left out: it would count
+    people twice. People of a neighbourhood are unknown where those of any of its units are.
+
+    Parameters
+    ----------
+    own
+        The neighbourhood of polygons that are one, where that is known (`same_zones`); missing for the others.
+    named
+        Whether a name may place a unit.
+    """
     zones = city.zones
-    if _key(units) == "id":
-        zone = zones.index.get_indexer(units["id"])
-    else:
-        names = zones["name_ar"].astype("string")
-        single = names[~names.duplicated(keep=False) & names.notna()]
-        zone = zones.index.get_indexer(units["name_ar"].map(pd.Series(single.index, index=single)))
-    matched = units[zone >= 0].assign(zone=zones.index[zone[zone >= 0]]).set_index("zone")
-    table = _levels(matched).reindex(zones.index)
-    lost = together(
-        [left_out(units[zone < 0], layer.name, "no-neighbourhood", value="people")] if (zone < 0).any() else [], city.study.crs
+    known = city.decided.of(layer.name, zones.index)
+    whole = own if own is not None else pd.Series(dtype="string")
+    rest = units.drop(index=whole.index)
+    found = attached_units(rest, zones, known, named=named)
+    frame = units.assign(zone=found.frame["zone"].reindex(units.index), zone_by=found.frame["zone_by"].reindex(units.index))
+    frame.loc[whole.index, "zone"], frame.loc[whole.index, "zone_by"] = whole, "code"
+    frame, names, counted = counted_once(frame, found.names)
+    told = attached(frame, names, amount="people", where=layer.name)
+    asked = noted(names[~names["name"].isin(list(known))], layer.name)
+    unplaced = told.unplaced
+    twice, bare = pd.Series(unplaced.index.isin(counted), index=unplaced.index), without_place(unplaced)
+    reasons = {"outside": ~bare & ~twice, "neighbourhood-counted": twice, "no-neighbourhood": bare & ~twice}
+    lost = [left_out(unplaced.loc[rows], layer.name, why, value="people") for why, rows in reasons.items() if rows.any()]
+    table = _summed(frame[frame["zone"].notna()]).reindex(zones.index)
+    coverage = table["people"].notna().astype("float64")
+    return People(table, coverage, together(lost, city.study.crs), (*notes, *told.findings, *asked), names)
+
+
+def _summed(placed: pd.DataFrame) -> pd.DataFrame:
+    """`people, people_low, people_high` by neighbourhood; NaN where those of any unit are unknown."""
+    given = _levels(placed)
+    bounded = given[list(LEVELS[1:])].notna().groupby(placed["zone"]).any()
+    whole = given.assign(**{name: given[name].fillna(given["people"]) for name in LEVELS[1:]})
+    sums = whole.groupby(placed["zone"]).agg("sum", skipna=False)
+    return sums.assign(**{name: sums[name].where(bounded[name]) for name in LEVELS[1:]})[list(LEVELS)]
+
+
+def _added(spread_out: People, placed: People) -> People:
+    """People of units that were spread and of units that were placed; a neighbourhood that no shape reached has the latter."""
+    reached, more = spread_out.coverage > 0, placed.coverage > 0
+    before, after = spread_out.table, placed.table
+    bounds = {name: (before[name].fillna(before["people"]), after[name].fillna(after["people"])) for name in LEVELS}
+    best = {name: (one + other).where(reached & more, one.where(reached, other)) for name, (one, other) in bounds.items()}
+    table = pd.DataFrame(best)
+    unbounded = (
+        before["people_low"].isna() & after["people_low"].isna() & before["people_high"].isna() & after["people_high"].isna()
     )
-    return People(table, table["people"].notna().astype("float64"), lost, notes)
+    table[list(LEVELS[1:])] = table[list(LEVELS[1:])].mask(unbounded)
+    return People(
+        table,
+        spread_out.coverage.mask(more, 1.0),
+        together([spread_out.left_out, placed.left_out], placed.left_out.crs),
+        (*spread_out.findings, *placed.findings),
+        placed.names,
+    )
 
 
 def _levels(table: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
+from geo import open311
 from geo.archives import check_directory, limits
 from geo.encodings import Column, Dbf, TooMuchError, codec_of, read_dbf, unique
 
@@ -543,6 +544,9 @@ def geojson(job: Job) -> Rows:
     if not raw.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0").startswith((b"{", b"[")):
         raise RefusedError("content-differs")
     content = json.loads(_json_text(raw))
+    requests = open311.requests_of(content)
+    if requests is not None:
+        return _service_requests(job, requests)
     features = _features(content)
     rows = Rows({}, [], crs=_json_crs(job, content))
     if len(features) > job.rules["rows"]:
@@ -565,6 +569,20 @@ def geojson(job: Job) -> Rows:
         rows.columns = {"id": [one.get("id") for one in kept], **rows.columns}
     _json_shapes(rows, [one.get("geometry") for one in kept])
     return rows
+
+
+def _service_requests(job: Job, requests: Sequence[Mapping[str, Any]]) -> Rows:
+    """The requests of an Open311 GeoReport; whoever made them and what they wrote is not read."""
+    import numpy as np
+    import shapely
+
+    if len(requests) > job.rules["rows"]:
+        raise TooMuchError("rows", len(requests), job.rules["rows"])
+    columns = open311.columns_of(list(requests))
+    places = np.array([place or (np.nan, np.nan) for place in open311.places_of(columns)]).reshape(-1, 2)
+    shapes = shapely.points(places)
+    shapes[np.isnan(places).any(axis=1)] = None
+    return Rows(columns, list(range(1, len(requests) + 1)), shapes=shapes, crs=WGS84)
 
 
 def _json_text(raw: bytes) -> str:

@@ -7,6 +7,7 @@ validation gives them types. Text tables are read as text, so that `007` stays `
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import pyogrio
 import shapely
 from python_calamine import CalamineError
 
+from geo import open311, registers
 from geo.errors import LayerError, finding
 from geo.messages import Message, message
 
@@ -64,6 +66,8 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
             frame = _placed(_sheet(path, spec), spec, where)
         elif kind in (".parquet", ".geoparquet"):
             frame = _parquet(path)
+        elif kind == ".json" and where == "complaints" and (requests := _requests(path)) is not None:
+            frame = requests
         else:
             _refuse_pointer(path)
             _choose_one(path, spec, where)
@@ -107,6 +111,18 @@ def _parquet(path: Path) -> gpd.GeoDataFrame | pd.DataFrame:
 
     described = pq.read_schema(path).metadata or {}
     return gpd.read_parquet(path) if b"geo" in described else pd.read_parquet(path)
+
+
+def _requests(path: Path) -> gpd.GeoDataFrame | None:
+    """The service requests of an Open311 GeoReport; None where the file is no such thing."""
+    content = json.loads(path.read_bytes())
+    requests = open311.requests_of(content)
+    if requests is None:
+        return None
+    columns = open311.columns_of(requests)
+    places = open311.places_of(columns)
+    shapes = [None if place is None else shapely.Point(place) for place in places]
+    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs="EPSG:4326"))
 
 
 def _text_table(path: Path, spec: LayerSpec) -> pd.DataFrame:
@@ -176,7 +192,7 @@ def _choose_one(path: Path, spec: LayerSpec, where: str) -> None:
 
 def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.DataFrame:
     """A table with its coordinates as points (or WKT shapes); a coordinate that is no number gives a null geometry."""
-    named = {ours: spec.columns.get(ours, ours) for ours in ("lon", "lat", "x", "y", "wkt")}
+    named = {ours: _place_column(ours, table, spec) for ours in ("lon", "lat", "x", "y", "wkt")}
     if named["lon"] in table.columns and named["lat"] in table.columns:
         return _points(table, named["lon"], named["lat"], spec.crs or "EPSG:4326")
     if named["x"] in table.columns and named["y"] in table.columns:
@@ -198,6 +214,14 @@ def _placed(table: pd.DataFrame, spec: LayerSpec, where: str) -> gpd.GeoDataFram
             )
         )
     return table
+
+
+def _place_column(ours: str, table: pd.DataFrame, spec: LayerSpec) -> str:
+    """What a column of places is called: as the layer's entry says, else as the profile knows it, else as we do."""
+    if ours in spec.columns or spec.profile is None:
+        return spec.columns.get(ours, ours)
+    offered = registers.tree("sources", spec.profile).get("coordinates", {}).get(ours, [])
+    return next((one for one in offered if one in table.columns), ours)
 
 
 def _remap() -> Message:

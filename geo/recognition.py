@@ -29,7 +29,8 @@ import shapely
 from geo import registers
 from geo.errors import Finding, StudyError, TarmimError, finding, not_written
 from geo.messages import Message, message
-from geo.places import ARABIC, LATIN, UNDERSTANDING, clean, folded, level_of, limit, spelled
+from geo.names import ARABIC, LATIN, UNDERSTANDING, clean, folded, limit, spelled
+from geo.pcodes import level_of
 from geo.validation import as_number
 
 Certainty = Literal["certain", "likely", "unknown"]

@@ -89,7 +89,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """A line of the log: who decided when, from where, what, about which survey, dataset or run; sealed (`geo.decisions`)."""
+    """A line of the log: who decided when, from where, what, about which survey, dataset or run; sealed (`geo.seals`)."""
 
     number: int
     made_at: datetime.datetime
@@ -103,8 +103,42 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A delivery that arrives in parts. `offset` is how many bytes are kept for certain; the next byte goes there.
+
+    `bytes` is how many there will be, None where nobody said; `source` is what the sender's own file looked like, for JSON;
+    `survey_id` is there once it is finished.
+    """
+
+    id: str
+    made_at: datetime.datetime
+    changed_at: datetime.datetime
+    name: str
+    sender: str
+    layer: str
+    bytes: int | None
+    offset: int
+    source: Mapping[str, Any] | None = None
+    survey_id: str | None = None
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JOB_STATES: dict[str, Message] = {
+    "queued": message("queued"),
+    "running": message("running"),
+    "done": message("done"),
+    "failed": message("failed"),
+    "cancelled": message("cancelled"),
+}
+
+
+@dataclass(frozen=True)
 class Job:
-    """Work in the background; `progress` is a share from 0 to 1, `message` a text by language."""
+    """Work in the background; `progress` is a share from 0 to 1, `message` a text by language.
+
+    `subject` is the survey or run it is about, `given` what was asked for beside that, `result` the id of what it made; `findings`
+    are records for JSON: why it failed, or why it is tried again.
+    """
 
     id: str
     kind: str
@@ -112,6 +146,14 @@ class Job:
     progress: float
     message: Mapping[str, str]
     made_at: datetime.datetime
+    subject: str = ""
+    who: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int = 0
+    findings: tuple[Mapping[str, Any], ...] = ()
+    result: str = ""
+    started_at: datetime.datetime | None = None
+    ended_at: datetime.datetime | None = None
 
 
 def survey_of(row: Mapping[Any, Any]) -> Survey:
@@ -124,6 +166,10 @@ def dataset_of(row: Mapping[Any, Any]) -> Dataset:
 
 def run_of(row: Mapping[Any, Any]) -> RunRecord:
     return RunRecord(**{**row, "datasets": tuple(row["datasets"])})
+
+
+def job_of(row: Mapping[Any, Any]) -> Job:
+    return Job(**{**row, "given": row["given"] or {}, "findings": tuple(row["findings"] or ())})
 
 
 def receipt_of(survey: Survey, *, again: bool) -> Receipt:

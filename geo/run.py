@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from geo import registers
+from geo import decisions, registers, scenarios
 from geo.errors import ExportError, Finding, not_written
 from geo.harmonise import City
 from geo.left_out import UNKNOWN_VALUE
@@ -42,8 +42,9 @@ class Run:
     info
         What `run.json` holds.
     priorities
-        One row a neighbourhood, by rank and then id; columns `FIRST`, then `contribution_*`, `axis_*`, `sector_*`, the measures
-        with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the study's CRS.
+        One row a neighbourhood, by rank and then id; columns `FIRST`, then `rank_without_complaints`, `contribution_*`,
+        `axis_*`, `sector_*`, the measures with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the
+        study's CRS.
     left_out
         One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
     tables
@@ -81,6 +82,14 @@ def describe(
         "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
         "seed": None,
     }
+    if city.decided.sha256:  # a study without decisions keeps the id it had
+        inputs["decisions"] = {
+            "file": decisions.FILE,
+            "sha256": city.decided.sha256,
+            "names": [asdict(one) for one in city.decided.made],
+        }
+    if city.scenario:  # the id of a run of now stays what it was
+        inputs["scenario"] = scenarios.record(city)
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return {
         "run": hashlib.sha256(text.encode()).hexdigest()[:16],
@@ -205,7 +214,7 @@ def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     Bounds are unknown here; the contributions and reasons of the whole list, and decisions on its ranks, are left away: they speak
     of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_"))]
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_", "rank_without_"))]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))

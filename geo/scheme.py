@@ -16,12 +16,13 @@ from pydantic_core import PydanticCustomError
 
 from geo import groups, registers
 from geo.aggregation import MethodName, NormalisationName, Thresholds
-from geo.errors import Finding, SchemeError, TarmimError, finding
+from geo.errors import Finding, SchemeError, TarmimError, finding, raise_errors
 from geo.groups import Axes, Group, Weighed
 from geo.messages import Message, message
 from geo.study import BothLanguages, Model, findings_of, not_a_table, read_toml
 
 ROUNDING = 1e-12
+COMPLAINTS = "complaints"  # measures that rest on complaints begin so
 
 
 class Factors(Model):
@@ -52,6 +53,8 @@ class Options(Model):
 
     `debris_reach_m`: low, best, high, metres; `facility_match_m`: metres. `geometric_floor`, `indifference`, `preference`: see
     `geo.aggregation.Thresholds`, parts of the way from one goalpost to the other.
+
+    `complaints_cap` is the most that complaints may bring to a score, as a share of its points, however much else is unknown.
     """
 
     debris_reach_m: tuple[float, float, float] = (5.0, 10.0, 20.0)
@@ -59,6 +62,7 @@ class Options(Model):
     geometric_floor: float = Field(default=Thresholds.floor, ge=1e-6, le=0.5)
     indifference: float = Field(default=Thresholds.indifference, ge=0, le=0.5)
     preference: float = Field(default=Thresholds.preference, ge=0, le=1)
+    complaints_cap: float = Field(default=0.05, ge=0, le=1)
 
     @field_validator("debris_reach_m")
     @classmethod
@@ -166,7 +170,10 @@ def read_scheme(name: str, *, folder: Path | None = None) -> Scheme:
         faults += _combined_faults(body, scheme, where)
     if faults:
         raise SchemeError(*faults)
-    return scheme.with_weights(scheme.weighed().combined) if weights == "combined" else scheme
+    if weights == "combined":
+        scheme = scheme.with_weights(scheme.weighed().combined)
+        raise_errors(_too_much_voice(scheme, where), SchemeError)
+    return scheme
 
 
 def _weights_of(head: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[dict[str, Any], object]:
@@ -222,9 +229,46 @@ def _faults(scheme: Scheme, where: str) -> list[Finding]:
             )
         )
     measures = [one.measure for one in scheme.criteria]
+    faults += _too_much_voice(scheme, where) if scheme.weights == "direct" else []
     for one in scheme.criteria:
         faults += _criterion_faults(one, where, repeated=measures.count(one.measure) > 1)
     return faults
+
+
+def without_complaints(scheme: Scheme) -> Scheme:
+    """The scheme without the criteria that rest on complaints, the other weights scaled to sum to 1; itself where it has none."""
+    rest = tuple(one for one in scheme.criteria if not one.measure.startswith(COMPLAINTS))
+    total = sum(one.weight for one in rest)
+    if len(rest) == len(scheme.criteria) or total <= 0:
+        return scheme
+    return scheme.model_copy(update={"criteria": tuple(one.model_copy(update={"weight": one.weight / total}) for one in rest)})
+
+
+def _too_much_voice(scheme: Scheme, where: str) -> list[Finding]:
+    """Complaints whose share of the points could pass the cap where as little else is known as the scheme allows."""
+    voice = sum(one.weight for one in scheme.criteria if one.measure.startswith(COMPLAINTS))
+    most = voice / max(scheme.minimum_coverage, voice) if voice else 0.0
+    if most <= scheme.options.complaints_cap + 1e-9:
+        return []
+    return [
+        finding(
+            "complaints-cap",
+            "error",
+            where,
+            message(
+                "Complaints have {weight}% of the weights; "
+                "where only {known}% of the weights are known they could bring {most}% of the points.",
+                weight=round(voice * 100, 1),
+                known=round(scheme.minimum_coverage * 100, 1),
+                most=round(most * 100, 1),
+            ),
+            expected=message("At most {cap}% (complaints_cap).", cap=round(scheme.options.complaints_cap * 100, 1)),
+            remedy=message(
+                "Give complaints at most {weight}% of the weights, or raise minimum_coverage.",
+                weight=round(scheme.options.complaints_cap * scheme.minimum_coverage * 100, 1),
+            ),
+        )
+    ]
 
 
 def _criterion_faults(one: Criterion, where: str, *, repeated: bool) -> list[Finding]:

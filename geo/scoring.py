@@ -73,13 +73,8 @@ def between_goalposts(values: pd.Series[float], criterion: Criterion) -> pd.Seri
     >>> between_goalposts(pd.Series([0.2, 2.2, None]), health).tolist()
     [0.9, 0.0, nan]
     """
-    return _on_scale(values, criterion, "goalposts")
-
-
-def _on_scale(values: pd.Series[float], criterion: Criterion, normalisation: str) -> pd.Series[float]:
-    numbers = np.asarray(values, dtype=np.float64)
-    scaled = NORMALISATIONS[normalisation](numbers, *criterion.goalposts, criterion.direction == "more")
-    return pd.Series(scaled, index=values.index)
+    numbers = np.asarray(values.astype("float64"), dtype=np.float64)
+    return pd.Series(NORMALISATIONS["goalposts"](numbers, *criterion.goalposts, criterion.direction == "more"), index=values.index)
 
 
 def is_relative(scheme: Scheme) -> bool:
@@ -168,18 +163,23 @@ def normalised(measures: pd.DataFrame, scheme: Scheme, bound: str = "") -> pd.Da
     return pd.DataFrame({one.measure: _normalised(measures, one, scheme, bound) for one in scheme.criteria}, index=measures.index)
 
 
-def _normalised(measures: pd.DataFrame, one: Criterion, scheme: Scheme, bound: str) -> pd.Series[float]:
-    """One criterion between its goalposts, at its best value or at the bound that makes it less (`_low`) or more urgent."""
+def _normalised(measures: pd.DataFrame, one: Criterion, scheme: Scheme, bound: str) -> Floats:
+    """One criterion on the scale, at its best value or at the bound that makes it less (`_low`) or more urgent."""
     if one.measure not in measures:
-        return pd.Series(np.nan, index=measures.index)
-    values = measures[one.measure].astype("float64")
+        return np.full(len(measures), np.nan)
+    values = _numbers(measures, one.measure)
     if bound:
         end = bound if one.direction == "more" else {"_low": "_high", "_high": "_low"}[bound]
-        given = measures.get(f"{one.measure}{end}")
-        values = values if given is None else given.astype("float64").fillna(values)
+        if f"{one.measure}{end}" in measures:
+            given = _numbers(measures, f"{one.measure}{end}")
+            values = np.where(np.isnan(given), values, given)
     if f"{one.measure}_coverage" in measures:
-        values = values.mask(measures[f"{one.measure}_coverage"] < scheme.minimum_surveyed)
-    return _on_scale(values, one, scheme.normalisation)
+        values = np.where(_numbers(measures, f"{one.measure}_coverage") < scheme.minimum_surveyed, np.nan, values)
+    return NORMALISATIONS[scheme.normalisation](values, *one.goalposts, one.direction == "more")
+
+
+def _numbers(measures: pd.DataFrame, column: str) -> Floats:
+    return np.asarray(measures[column].to_numpy(dtype="float64", na_value=np.nan))
 
 
 def _parts(normalised: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
@@ -189,12 +189,13 @@ def _parts(normalised: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     for one in scheme.criteria:
         groups.setdefault(f"axis_{one.axis}", []).append(one)
         groups.setdefault(f"sector_{sector_of[one.measure]}", []).append(one)
+    values = _array(normalised)
     return pd.DataFrame(
-        {name: _part_score(normalised, members, scheme) for name, members in sorted(groups.items())}, index=normalised.index
+        {name: _part_score(values, members, scheme) for name, members in sorted(groups.items())}, index=normalised.index
     )
 
 
-def _part_score(normalised: pd.DataFrame, members: list[Criterion], scheme: Scheme) -> Floats:
-    values = _array(normalised[[one.measure for one in members]])
+def _part_score(values: Floats, members: list[Criterion], scheme: Scheme) -> Floats:
+    places = [scheme.criteria.index(one) for one in members]
     weights = np.array([one.weight for one in members])
-    return AGGREGATIONS[scheme.method](values, weights, scheme.thresholds()) * SCALE
+    return AGGREGATIONS[scheme.method](values[:, places], weights, scheme.thresholds()) * SCALE

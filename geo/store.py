@@ -4,7 +4,9 @@
       surveys/<id>/original, receipt.json   what was delivered, untouched
       layers/<layer>/<dataset>.parquet      datasets (`geo.datasets`)
       runs/<run>/…                          runs (`geo.run`)
+      uploads/<id>                          deliveries of which not all has arrived (`geo.uploads`)
       catalogue.sqlite                      what of all this exists (`geo.catalogue`); or PostgreSQL
+      jobs.sqlite                           which jobs wait for a worker; what they are stands in the catalogue
       .staging/                             what is being made (`geo.staging`)
 
 A write is: made in staging, onto the disk, then one transaction that enters it into the catalogue and renames it into its place.
@@ -23,7 +25,7 @@ import os
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +41,8 @@ from geo.backup import is_backup, pack, unpack
 from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
-from geo.decisions import FIRST, broken, seal
 from geo.errors import ExportError, Finding, UnknownNameError, finding
-from geo.fsck import ORIGINAL, RECEIPT, damaged, known_files, known_places, sha256_of
+from geo.fsck import ORIGINAL, RECEIPT, UPLOADS, damaged, dead_uploads, known_files, known_places, sha256_of
 from geo.messages import Message, message
 from geo.overrides import Override, decided
 from geo.overrides import in_words as cost_in_words
@@ -55,15 +56,18 @@ from geo.records import (
     Survey,
     SurveyStatus,
     dataset_of,
+    job_of,
     receipt_of,
     run_of,
     survey_of,
 )
 from geo.run import Run, load, save
+from geo.seals import FIRST, broken, seal
 
 RESERVE_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
 NAME_LENGTH = 200
+QUEUE = "jobs.sqlite"
 
 
 class Store:
@@ -166,27 +170,40 @@ class Store:
         UnknownNameError
             No such layer.
         """
-        _known_layer(layer)
-        now = utc(now)
+        entry = self._delivered(name=name, sender=sender, layer=layer, now=now)
         with self._making() as step:
             content = step.folder / "content"
             content.mkdir()
             sha256, size = self._keep(source, content / ORIGINAL, at_most)
-            ident = hashlib.sha256(f"{layer}\n{sha256}".encode()).hexdigest()[:32]
-            entry = {"id": ident, "received_at": now, "sender": _text(sender), "layer": layer, "name": _file_name(name)}
-            entry |= {"sha256": sha256, "bytes": size, "status": "received"}
-            said = {key: value for key, value in entry.items() if key != "status"} | {"received_at": now.isoformat()}
-            _write_bytes(content / RECEIPT, json.dumps(said, ensure_ascii=False, indent=1).encode())
-            staging.flush(content)
-            with writing(self.engine) as connection:
-                known = _row(connection, catalogue.surveys, ident)
-                if known is None:
-                    connection.execute(sa.insert(catalogue.surveys), entry)
-                    step.move(content, f"surveys/{ident}")
-            step.place = None
-            first = survey_of(known or {**NOT_YET, **entry})
-            if known is not None:
-                self._mend_original(first, content, now)
+            return self._received(step, content, {**entry, "sha256": sha256, "bytes": size})
+
+    def _delivered(self, *, name: str, sender: str, layer: str, now: datetime.datetime) -> dict[str, Any]:
+        """What is said of a delivery, as the catalogue keeps it."""
+        return {"received_at": utc(now), "sender": _text(sender), "layer": _known_layer(layer), "name": _file_name(name)}
+
+    def _received(
+        self,
+        step: staging.Step,
+        content: Path,
+        said: Mapping[str, Any],
+        also: Callable[[Connection, str], None] = lambda connection, ident: None,
+    ) -> Receipt:
+        """Enter an original that stands in staging, on the disk; `also` is done in the same transaction, with the survey's id."""
+        ident = hashlib.sha256(f"{said['layer']}\n{said['sha256']}".encode()).hexdigest()[:32]
+        receipt = {"id": ident, **said, "received_at": said["received_at"].isoformat()}
+        _write_bytes(content / RECEIPT, json.dumps(receipt, ensure_ascii=False, indent=1).encode())
+        staging.flush(content)
+        entry = {"id": ident, **said, "status": "received"}
+        with writing(self.engine) as connection:
+            known = _row(connection, catalogue.surveys, ident)
+            if known is None:
+                connection.execute(sa.insert(catalogue.surveys), entry)
+                step.move(content, f"surveys/{ident}")
+            also(connection, ident)
+        step.place = None
+        first = survey_of(known or {**NOT_YET, **entry})
+        if known is not None:
+            self._mend_original(first, content, said["received_at"])
         return receipt_of(first, again=known is not None)
 
     def survey(self, ident: str) -> Survey:
@@ -528,15 +545,36 @@ class Store:
 
     # ----------------------------------------------------------------------------------------------------------- jobs, decisions
 
-    def record_job(self, job: Job) -> None:
-        """Note where a job is: a new one, or new state, progress and message of one that is known."""
-        values = {"state": job.state, "progress": job.progress, "message": dict(job.message)}
+    def record_job(self, job: Job, *, was: Collection[str] | None = None) -> bool:
+        """Note where a job is: a new one, or how far one that is known has come.
+
+        With `was`, only where its state is one of those, seen and changed in one step; returns whether it was noted.
+        """
+        values: dict[str, Any] = {name: getattr(job, name) for name in ("state", "progress", "attempts", "result")}
+        values |= {"started_at": job.started_at, "ended_at": job.ended_at}
+        values |= {"message": dict(job.message), "findings": [dict(one) for one in job.findings]}
         with self._change() as connection:
-            if _row(connection, catalogue.jobs, job.id) is None:
-                values |= {"id": job.id, "kind": job.kind, "made_at": utc(job.made_at)}
+            known = _row(connection, catalogue.jobs, job.id)
+            if was is not None and (known is None or known["state"] not in was):
+                return False
+            if known is None:
+                values |= {"id": job.id, "kind": job.kind, "made_at": utc(job.made_at), "subject": _text(job.subject)}
+                values |= {"who": _text(job.who), "given": dict(job.given)}
                 connection.execute(sa.insert(catalogue.jobs), values)
             else:
                 _update(connection, catalogue.jobs, job.id, values)
+        return True
+
+    def job(self, ident: str) -> Job:
+        """A job by its id.
+
+        Raises
+        ------
+        StoreError
+            There is none of that id.
+        """
+        with self._view() as connection:
+            return job_of(_known(connection, catalogue.jobs, ident))
 
     def jobs(self, *, state: str | None = None) -> list[Job]:
         """The jobs, newest first; of one state where given."""
@@ -545,7 +583,7 @@ class Store:
         if state is not None:
             query = query.where(table.c.state == state)
         with self._view() as connection:
-            return [Job(**row._mapping) for row in connection.execute(query)]
+            return [job_of(row._mapping) for row in connection.execute(query)]
 
     def decisions(self, subject: str | None = None) -> list[Decision]:
         """The log, oldest first; of one survey, dataset or run where given. Nobody can change or remove a line of it."""
@@ -591,7 +629,19 @@ class Store:
             left = staging.left(self.folder)
             for step in left:
                 self._end(step)
-        return len(left)
+            return len(left) + self._tidy_uploads()
+
+    def _tidy_uploads(self) -> int:
+        """Remove the files of uploads that nobody can go on with; those under way stay: `geo.uploads.tidy` has a clock."""
+        with reading(self.engine) as connection:
+            if not dead_uploads(self.folder, connection):
+                return 0
+        with writing(self.engine) as connection:  # nobody is just beginning one now
+            dead = dead_uploads(self.folder, connection)
+            for place in dead:
+                (self.folder / place).unlink(missing_ok=True)
+            staging.flush(self.folder / UPLOADS)
+        return len(dead)
 
     def backup(self, path: Path | str) -> Path:
         """Write the whole study into one file, as it is at this moment, while others go on; a file of that name is replaced.
@@ -632,6 +682,8 @@ class Store:
             try:
                 source.driver_connection.backup(copy)  # type: ignore[union-attr]  # sqlite3.Connection
                 copy.execute("PRAGMA journal_mode = DELETE").close()  # one file, without companions
+                copy.execute("DELETE FROM uploads").close()  # what is still arriving belongs to where it arrives
+                copy.commit()
             finally:
                 copy.close()
                 source.close()
@@ -777,7 +829,8 @@ class Store:
 
     def _others(self) -> list[str]:
         """Files of the folder that the store knows nothing of, such as study.toml and what it names."""
-        skipped = {staging.FOLDER, "surveys", "runs", "layers", catalogue.FILE, f"{catalogue.FILE}-wal", f"{catalogue.FILE}-shm"}
+        skipped = {staging.FOLDER, "surveys", "runs", "layers", UPLOADS}
+        skipped |= {f"{name}{part}" for name in (catalogue.FILE, QUEUE) for part in ("", "-wal", "-shm")}
         tops = [path for path in self.folder.iterdir() if path.name not in skipped]
         below = (Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names)
         return [self._seen(path) for path in (*tops, *below) if path.is_file() and not is_backup(path)]

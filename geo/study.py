@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from geo import registers
@@ -63,8 +63,17 @@ def _metric(text: str) -> str:
     return text
 
 
+def _pcode(text: str) -> str:
+    from geo.pcodes import level_of
+
+    if not str(level_of(text)).startswith("adm"):
+        raise PydanticCustomError("not_admin_code", "no admin P-code")
+    return text
+
+
 Crs = Annotated[str, AfterValidator(_crs)]
 MetricCrs = Annotated[str, AfterValidator(_metric)]
+AdminCode = Annotated[str, AfterValidator(_pcode)]
 FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
@@ -94,15 +103,55 @@ class LayerSpec(Model):
     source: BothLanguages | None = None
 
 
+class Scenario(Model):
+    """Another number of people than now: what would be ranked first if they lived so.
+
+    `column` is another column of the population layer; `path` another file in its place (`columns`, `spread`, `raster` as in a
+    layer's entry). `add` is a table of people who come in addition, by neighbourhood; `factors` multiply, by code of a
+    neighbourhood or name of a district. The last two apply to whatever the first two give, `factors` before `add`.
+    """
+
+    name: BothLanguages
+    column: str | None = None
+    path: FilePath | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    spread: Literal["buildings", "area"] = "area"
+    raster: Literal["count", "density_per_km2"] | None = None
+    add: FilePath | None = None
+    factors: dict[str, Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Scenario:
+        if self.column is not None and self.path is not None:
+            raise PydanticCustomError("both_given", "column or path")
+        if self.column is None and self.path is None and self.add is None and not self.factors:
+            raise PydanticCustomError("none_given", "nothing differs")
+        return self
+
+
+def _not_now(name: str) -> str:
+    if name == "now":
+        raise PydanticCustomError("reserved", "the name of no scenario")
+    return name
+
+
+ScenarioName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$"), AfterValidator(_not_now)]
+
+
 class Study(Model):
-    """A city: names, working CRS in metres, scheme, layers; `folder` is where its relative paths begin."""
+    """A city: names, working CRS in metres, scheme, layers, scenarios; `folder` is where its relative paths begin.
+
+    `pcodes` are the admin P-codes that the study lies within; without them codes are not held against an area.
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     name: BothLanguages
     crs: MetricCrs
     scheme: str = "default"
     generated: bool = False
+    pcodes: tuple[AdminCode, ...] = ()
     layers: dict[LayerName, LayerSpec]
+    scenarios: dict[ScenarioName, Scenario] = Field(default_factory=dict)
     folder: Path = Field(exclude=True)
 
     def path(self, text: str) -> Path:
@@ -128,6 +177,11 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
         "dict_type": message("A table of entries is expected."),
         "unknown_crs": message("A known CRS is expected, such as EPSG:32637."),
         "not_metric": message("A known CRS in metres is expected, such as EPSG:32637."),
+        "not_admin_code": message("An admin P-code such as SY04 or SY0204 is expected."),
+        "tuple_type": message("A list is expected."),
+        "reserved": message("Another name is expected: 'now' is how people live now."),
+        "both_given": message("Either a column or a path is expected, not both."),
+        "none_given": message("One of column, path, add and factors is expected."),
         "not_ordered": message("Three distances are expected: 0 < low ≤ best ≤ high ≤ 500 metres."),
     }
 )
@@ -197,7 +251,14 @@ def read_study(folder: Path | str) -> Study:
     if not isinstance(head, dict):
         raise StudyError(not_a_table("study", head, path.name))
     try:
-        study = Study(**{**head, "layers": content.get("layers", {}), "folder": path.parent.resolve()})
+        study = Study(
+            **{
+                **head,
+                "layers": content.get("layers", {}),
+                "scenarios": content.get("scenarios", {}),
+                "folder": path.parent.resolve(),
+            }
+        )
     except ValidationError as error:
         raise StudyError(*findings_of(error, path.name)) from None
     faults = [*_unknown_tables(content, path.name), *_missing_files(study), *_unknown_names(study)]
@@ -207,7 +268,7 @@ def read_study(folder: Path | str) -> Study:
 
 
 def _unknown_tables(content: Mapping[str, Any], where: str) -> list[Finding]:
-    known = ("study", "layers")
+    known = ("study", "layers", "scenarios")
     return [
         finding(
             "configuration",
@@ -235,8 +296,10 @@ def _missing_files(study: Study) -> list[Finding]:
                 remedy=message("Add [layers.neighbourhoods] with the path of their boundaries."),
             )
         )
-    for name, spec in study.layers.items():
-        for text in (spec.path, spec.extent):
+    files: list[tuple[str, tuple[str | None, ...]]] = [(name, (spec.path, spec.extent)) for name, spec in study.layers.items()]
+    files += [(f"scenarios.{name}", (one.path, one.add)) for name, one in study.scenarios.items()]
+    for name, texts in files:
+        for text in texts:
             if text in (None, "study") or study.path(str(text)).is_file():
                 continue
             faults.append(
@@ -255,22 +318,25 @@ def _missing_files(study: Study) -> list[Finding]:
 def _unknown_names(study: Study) -> list[Finding]:
     """Profiles and columns that no register holds."""
     faults: list[Finding] = []
-    for name, spec in study.layers.items():
+    for spec in study.layers.values():
         if spec.profile is not None:
             try:
                 registers.lookup("sources", spec.profile)
             except TarmimError as error:
                 faults += error.findings
+    entries: list[tuple[str, str, Mapping[str, str]]] = [(name, name, spec.columns) for name, spec in study.layers.items()]
+    entries += [("population", f"scenarios.{name}", one.columns) for name, one in study.scenarios.items()]
+    for name, where, columns in entries:
         known = {row["column"] for row in registers.table("schema", name)} | {"lon", "lat", "x", "y", "wkt"}
         faults += [
             finding(
                 "unknown-column",
                 "error",
-                name,
+                where,
                 message("'{column}' is no column of this layer.", column=column),
                 expected=message("Known: {known}.", known=sorted(known)),
             )
-            for column in spec.columns
+            for column in columns
             if column not in known
         ]
         faults += unknown_states(spec.grades, name)
@@ -300,6 +366,7 @@ id = "{id}"
 name = {{ ar = "{ar}", en = "{en}" }}
 crs = "{crs}"            # working coordinate system, in metres
 scheme = "default"
+# pcodes = ["SY04"]        # the admin areas it lies within; P-codes elsewhere are refused
 
 [layers.neighbourhoods]
 path = "neighbourhoods.geojson"

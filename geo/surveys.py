@@ -20,21 +20,24 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
-import shapely
 
+from geo import deliveries, uploads
+from geo.archives import limits
 from geo.catalogue import FILE as CATALOGUE
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
 from geo.export import records
 from geo.harmonise import Layer, declared_extent, read_layer
-from geo.intake import Examined, Step, examine
+from geo.intake import Examined, examine
 from geo.left_out import COLUMNS, noted, together
 from geo.messages import message
+from geo.pipeline import Step, silent
 from geo.placement import limit
 from geo.recognition import columns_of, confirmed, save_mapping
 from geo.records import Dataset, Receipt, Survey
 from geo.store import Store
 from geo.study import LayerSpec, Study, unknown_states
 from geo.untrusted import Allow
+from geo.uploads import Kept
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same parts give the same zip
 
@@ -53,8 +56,12 @@ class Checked:
         return None if self.examined is None else self.examined.layer
 
 
-def deliver(store: Store, paths: Sequence[Path], *, layer: str, sender: str, now: datetime.datetime) -> Receipt:
+def deliver(
+    store: Store, paths: Sequence[Path], *, layer: str, sender: str, now: datetime.datetime, kept: Kept = uploads.silent
+) -> Receipt:
     """Keep what was sent, for ever and untouched; loose parts (of a shapefile) are kept together in one zip.
+
+    A large file goes on where an interrupted call stopped (`geo.deliveries`); `kept` is told the bytes that are kept for certain.
 
     Raises
     ------
@@ -69,13 +76,23 @@ def deliver(store: Store, paths: Sequence[Path], *, layer: str, sender: str, now
         raise LayerError(finding("missing-file", "error", layer, fault, remedy=message("Give the path of a file.")))
     parts = _with_siblings(paths)
     if len(parts) == 1:
-        return store.receive(parts[0], name=parts[0].name, sender=sender, layer=layer, now=now)
+        return _kept(store, parts[0], parts, name=parts[0].name, sender=sender, layer=layer, now=now, kept=kept)
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "parts.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in parts:
                 archive.writestr(zipfile.ZipInfo(part.name, EPOCH), part.read_bytes(), zipfile.ZIP_DEFLATED)
-        return store.receive(packed, name=f"{parts[0].stem}.zip", sender=sender, layer=layer, now=now)
+        return _kept(store, packed, parts, name=f"{parts[0].stem}.zip", sender=sender, layer=layer, now=now, kept=kept)
+
+
+def _kept(
+    store: Store, path: Path, parts: Sequence[Path], *, name: str, sender: str, layer: str, now: datetime.datetime, kept: Kept
+) -> Receipt:
+    if path.stat().st_size < limits()["uploads"]["resumable_bytes"]:
+        return store.receive(path, name=name, sender=sender, layer=layer, now=now)
+    modified = max(part.stat().st_mtime_ns for part in parts)
+    said = {"name": name, "sender": sender, "layer": layer}
+    return deliveries.deliver(store, path, origin=parts[0], modified_ns=modified, **said, now=now, kept=kept)
 
 
 def _with_siblings(paths: Sequence[Path]) -> list[Path]:
@@ -95,7 +112,7 @@ def check(
     *,
     now: datetime.datetime,
     allow: Allow = "upload",
-    step: Step = lambda _: None,
+    step: Step = silent,
 ) -> Checked:
     """Read, place, validate and harmonise a survey and write down what was found; nothing of it counts yet.
 
@@ -117,11 +134,12 @@ def check(
 
 
 def look(
-    store: Store, study: Study, survey: Survey, choices: LayerSpec, *, allow: Allow = "upload", step: Step = lambda _: None
+    store: Store, study: Study, survey: Survey, choices: LayerSpec, *, allow: Allow = "upload", step: Step = silent
 ) -> Examined:
     """What a survey holds under some choices; nothing is written down. See `geo.intake.examine`."""
-    boundary = boundary_of(store, study, survey.layer)
-    return examine(study, survey, store.original(survey), choices, boundary=boundary, allow=allow, step=step)
+    step(message("Reading the neighbourhoods"))
+    zones = None if survey.layer == "neighbourhoods" else neighbourhoods(store, study)
+    return examine(study, survey, store.original(survey), choices, zones=zones, allow=allow, step=step)
 
 
 def _recorded(
@@ -156,7 +174,7 @@ def confirm(
     columns: Mapping[str, str] | None = None,
     grades: Mapping[str, str] | None = None,
     allow: Allow = "upload",
-    step: Step = lambda _: None,
+    step: Step = silent,
 ) -> Checked:
     """Agree to what is proposed for a survey's columns, keep it as a mapping of the study, and check the survey by it.
 
@@ -207,13 +225,16 @@ def neighbourhoods(store: Store, study: Study) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(layer.frame)
 
 
-def boundary_of(store: Store, study: Study, layer: str) -> Any:
-    """The neighbourhoods as one shape, against which a place is judged; None where the survey itself brings the neighbourhoods."""
-    return None if layer == "neighbourhoods" else shapely.union_all(neighbourhoods(store, study).geometry.to_numpy())
-
-
 def accept(
-    store: Store, study: Study, survey: str, *, by: str, now: datetime.datetime, origin: str = "", allow: Allow = "upload"
+    store: Store,
+    study: Study,
+    survey: str,
+    *,
+    by: str,
+    now: datetime.datetime,
+    origin: str = "",
+    allow: Allow = "upload",
+    step: Step = silent,
 ) -> Dataset:
     """Make a checked survey the current dataset of its layer; the table is read again from the original with the same choices.
 
@@ -224,7 +245,7 @@ def accept(
     StoreError
         It was not checked or was returned, or the disk refuses.
     """
-    checked = check(store, study, survey, now=now, allow=allow)
+    checked = check(store, study, survey, now=now, allow=allow, step=step)
     raise_errors(checked.findings, LayerError)
     layer = checked.layer
     if layer is None:
@@ -237,6 +258,7 @@ def accept(
         "rows_chosen": layer.rows_chosen,
         "left_out": _listed(layer.left_out),
     }
+    step(message("Writing the dataset"))
     return store.accept(survey, layer.frame, by=by, now=now, provenance=provenance, date=layer.spec.date, origin=origin)
 
 

@@ -69,6 +69,7 @@ def validate(raw: pd.DataFrame, name: str, spec: LayerSpec) -> Checked:
                 message("{n} of {total} rows selected by 'where' of study.toml.", n=len(chosen), total=len(raw)),
             )
         )
+    frame = _translated(frame, profile)
     for row in registers.table("schema", name):
         if row["column"] in frame and row["type"] in ("text", "number", "date"):
             frame, unusable = _typed(frame, name, row)
@@ -137,7 +138,9 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
         several = [row["column"] for row in rows if row["required"] == need]
         if several and not any(one in kept or one in spec.columns for one in several):
             faults.append(_missing(name, several[0], raw))
-    if any(row["column"] == "geometry" and row["required"] == "yes" for row in rows) and not isinstance(raw, gpd.GeoDataFrame):
+    needs_place = any(row["column"] == "geometry" and row["required"] == "yes" for row in rows)
+    needs_place = needs_place and not {"asset", "neighbourhood"} & set(kept)
+    if needs_place and not isinstance(raw, gpd.GeoDataFrame):
         faults.append(
             finding(
                 "no-geometry",
@@ -152,6 +155,17 @@ def _renamed(raw: pd.DataFrame, name: str, spec: LayerSpec, profile: Mapping[str
     if isinstance(raw, gpd.GeoDataFrame):
         frame = gpd.GeoDataFrame(frame, geometry=raw.geometry, crs=raw.crs)
     return frame, faults
+
+
+def _translated(frame: pd.DataFrame, profile: Mapping[str, Any]) -> pd.DataFrame:
+    """Values of a source put into ours by the profile's lists (`[values.<column>]`), case and spaces folded; others stay."""
+    for column, listed in profile.get("values", {}).items():
+        if column in frame:
+            folded = {_fold(theirs): ours for theirs, ours in listed.items()}
+            frame = frame.assign(
+                **{column: as_text(frame[column]).map(lambda one, to=folded: to.get(_fold(one), one), na_action="ignore")}
+            )
+    return frame
 
 
 def as_text(values: pd.Series[Any]) -> pd.Series[Any]:

@@ -256,6 +256,16 @@ def test_more_need_never_lowers_a_score(name):
         assert ((before[known] >= 0) & (before[known] <= 1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_units_change_nothing(name):
+    """Metres or kilometres, degrees Celsius or Fahrenheit: values and goalposts in another unit give the same place on the scale."""
+    values = np.append(np.random.default_rng(25).normal(10, 5, 40), NAN)
+    for more in (True, False):
+        here = NORMALISATIONS[name](values, 2.0, 18.0, more)
+        there = NORMALISATIONS[name](values * 1.8 + 32, 2 * 1.8 + 32, 18 * 1.8 + 32, more)
+        assert there == pytest.approx(here, nan_ok=True)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_contributions_sum_to_the_score(name):
     rng = np.random.default_rng(23)

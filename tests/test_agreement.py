@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo import agreement, pipeline
-from geo.agreement import compare_factors, compare_groups, compare_methods, extremes, kendall_tau, kendall_w, variants
+from geo.agreement import compare_factors, compare_groups, compare_methods, drive, extremes, kendall_tau, kendall_w, variants
 from geo.criteria import measure
+from geo.damage import equivalent_destroyed
 from geo.population import people
 from geo.registers import names
-from geo.scheme import read_scheme
+from geo.scheme import read_factors, read_scheme
 from geo.scoring import score
 from tests.conftest import layer, points
 from tests.test_scoring import criterion, scheme
@@ -63,6 +64,20 @@ def test_extremes_name_who_moves_and_under_what():
     found = extremes(ranks, 5)
     assert found.index.tolist() == ["a", "c"]
     assert found.loc["a"].tolist() == [1, 1, "own", 3, "x", 2]
+
+
+def test_what_moves_the_list_on_paper():
+    """Scores 10, 20, 30 (away −10, 0, 10, squares 200) and one unknown: a 20·10/200, b (5 − 10)·10/200, c (5 − 0)·10/200."""
+    points = pd.DataFrame({"a": [0, 10, 20, 5], "b": [10, 10, 5, 5], "c": [np.nan, 0, 5, np.nan]}, dtype="float64")
+    found = drive(points, pd.Series([10, 20, 30, np.nan]))
+    assert found.tolist() == pytest.approx([1, -0.25, 0.25])
+    assert drive(points, pd.Series([5.0] * 4)).isna().all()
+
+
+@pytest.mark.parametrize("method", ["weighted_sum", "topsis", "geometric_mean", "promethee_ii_pairwise"])
+def test_what_moves_the_list_sums_to_one(town_run, method):
+    found = score(town_run.priorities.set_index("id"), read_scheme("default").model_copy(update={"method": method}))
+    assert drive(found.contributions, found.table["score"]).sum() == pytest.approx(1)
 
 
 def test_own_way_comes_first():
@@ -125,8 +140,6 @@ def test_ranks_under_a_table_are_those_of_a_run_with_it(flipping, table):
     """Measured once and scaled, or measured anew: the same ranks."""
     city, chosen = flipping
     found = compare_factors(city, chosen, measure(city, chosen, people(city)))[table]
-    from geo.scheme import read_factors
-
     anew = pipeline.assess(city, chosen.model_copy(update={"factors": read_factors(table)})).priorities.set_index("id")["rank"]
     assert found.sort_index().equals(anew.sort_index().rename(table))
 
@@ -178,3 +191,26 @@ def test_groups_that_agree_are_said_to(town):
     (found,) = [one for one in run.info["findings"] if one["code"] == "groups-compared"]
     assert "W = 1.00" in found["found"]["en"]
     assert "same rank" in found["remedy"]["en"]
+
+
+def test_daraa_lies_between_the_factor_tables():
+    """UNOSAT's counts of Dar'a, were these all of its structures: .149 counting destroyed only, .489 with .4 for any other damage."""
+    counts = pd.DataFrame({"destroyed": [224], "severe": [498], "moderate": [781]})
+    found = {name: equivalent_destroyed(counts, read_factors(name)).at[0, "best"] / 1503 for name in names("factors")}
+    assert (min(found, key=found.get), max(found, key=found.get)) == ("destroyed-only", "destroyed-1-other-04")
+    assert [round(min(found.values()), 3), round(max(found.values()), 3)] == [0.149, 0.489]
+
+
+def test_aleppo_under_every_method(shared):
+    """The real layers: SPOTIS is the weighted sum, every method ranks the same neighbourhoods, and some disagree on some."""
+    study, chosen = pipeline.open_study(DEMO.parents[1] / "tests" / "studies" / "aleppo")
+    run = pipeline.assess(pipeline.read_city(study), chosen)
+    ranks = run.tables["methods"].set_index("id").drop(columns="difference")
+    ranked = run.priorities.set_index("id")["rank"].reindex(ranks.index)
+    assert ranks["weighted_sum.goalposts"].equals(ranked.rename("weighted_sum.goalposts"))
+    assert ranks["spotis.goalposts"].equals(ranked.rename("spotis.goalposts"))
+    assert (ranks.notna().all(axis=1) == ranked.notna()).all()
+    assert ranks.notna().any(axis=1).equals(ranks.notna().all(axis=1))
+    tau = kendall_tau(ranks)
+    assert (tau.to_numpy() > 0.3).all(), "the methods tell the same story"
+    assert (tau.to_numpy() < 1).any(), "though not in the same order"

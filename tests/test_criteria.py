@@ -25,7 +25,13 @@ def test_every_registered_measure_is_produced_and_every_column_registered(tmp_pa
     study, scheme = open_study(folder)
     made = assess(read_city(study), scheme)
     assert set(made.measures()) == set(register("measures"))
-    known = {f"{name}{part}" for name in register("measures") for part in PARTS} | {*FIRST, "why_ar", "why_en", "geometry"}
+    known = {f"{name}{part}" for name in register("measures") for part in PARTS} | {
+        *FIRST,
+        "why_ar",
+        "why_en",
+        "geometry",
+        "rank_without_complaints",
+    }
     of_the_score = ("contribution_", "axis_", "sector_")
     assert [column for column in made.priorities if column not in known and not column.startswith(of_the_score)] == []
     for name, row in register("measures").items():

@@ -251,3 +251,23 @@ def test_bytes_are_those_of_the_files(town_run, folder):
     """What a server sends is what the folder holds."""
     assert csv_bytes(town_run.priorities) == (folder / "priorities.csv").read_bytes()
     assert parquet_bytes(town_run.priorities) == (folder / "priorities.parquet").read_bytes()
+
+
+def test_further_tables_are_sheets_with_their_headings(town_run, tmp_path):
+    """Methods and damage factors side by side, ranks as in the run, headings in the language of the workbook."""
+    write_xlsx(town_run, tmp_path / "list.xlsx", first="en")
+    for name in ("methods", "factors"):
+        labels = town_run.info["tables"][name]
+        found = sheet_rows(tmp_path / "list.xlsx", labels["title"]["en"], top=1)
+        table = town_run.tables[name]
+        assert found.columns.tolist() == [labels["columns"][column]["en"] for column in table]
+        assert found.iloc[:, 0].tolist() == table["id"].tolist()
+        ranks = table.iloc[:, 1].astype("float64").tolist()
+        assert found.iloc[:, 1].astype("float64").tolist() == pytest.approx(ranks, nan_ok=True)
+
+
+def test_method_sheet_names_another_method(town_run):
+    scheme = {**town_run.info["scheme"], "method": "topsis_vector"}
+    text = "\n".join(line["en"] for line in method_lines(replace(town_run, info={**town_run.info, "scheme": scheme})))
+    assert "Score: TOPSIS, classical, values by fixed goalposts" in text
+    assert "sum of weight" not in text

@@ -10,22 +10,12 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geo.attachment import attach
+from geo.decisions import decisions, noted, undecided
 from geo.errors import CrsError
-from geo.places import (
-    AUTOMATIC,
-    attach,
-    check_pcodes,
-    clean,
-    decisions,
-    folded,
-    held_to_map,
-    limit,
-    match,
-    names_in,
-    noted,
-    pcodes,
-    undecided,
-)
+from geo.names import clean, folded, limit, names_in
+from geo.pcodes import check_pcodes, pcodes
+from geo.places import AUTOMATIC, held_to_map, match
 from tests.conftest import CRS, layer, points
 
 SAME = [

@@ -261,9 +261,8 @@ def test_no_method_gives_bounds_that_may_be_wrong(many, ours, method, normalisat
 
 def test_reversing_method_is_explained_without_bounds():
     ours = scheme(criterion("people"), criterion("damage_index", goalposts=(0, 1)), method="promethee_ii_pairwise")
-    frame = table(people=[1, 5], damage_index=[0.5, 0.1])
+    frame = table(people=[1, 5], damage_index=[0.5, 0.1]).set_axis(["a", "b"])
     found = score(frame, ours)
-    frame.index = found.table.index
     said = why(frame, found, rank(found.table["score"]), ours)["why_en"]
     assert "depend on the other neighbourhoods" in said.iloc[0]
     assert "nan" not in said.iloc[0]

@@ -30,13 +30,13 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from geo import catalogue, datasets, staging
-from geo.decisions import FIRST
 from geo.errors import TarmimError, UnknownNameError, finding
 from geo.messages import catalogue as texts
 from geo.messages import message
 from geo.overrides import Override
 from geo.pipeline import assess, open_study, read_city
 from geo.run import Run
+from geo.seals import FIRST
 from geo.store import Job, Store, StoreError
 from tests.conftest import CRS, Town, points
 from tests.postgres import database
@@ -44,7 +44,7 @@ from tests.postgres import database
 NOW = datetime.datetime(2026, 3, 29, 9, 30, 0, 123456, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(days=1)
 GEO = Path(catalogue.__file__).parent
-OWN = ("store", "catalogue", "staging", "datasets", "records", "fsck", "backup", "publishing")
+OWN = ("store", "catalogue", "staging", "datasets", "records", "fsck", "backup", "publishing", "uploads", "deliveries")
 Opener = Callable[..., Store]
 
 
@@ -402,9 +402,8 @@ def test_a_run_is_kept_once_with_the_datasets_it_read(store: Store, town_run: Ru
     record = store.add_run(town_run, NOW, by="p")
     assert store.add_run(town_run, LATER) == record
     assert store.runs() == [record]
-    assert (record.scheme, record.datasets, sorted(record.files)) == (
-        town_run.info["scheme"]["id"], (), ["left_out.parquet", "priorities.parquet", "run.json"],
-    )  # fmt: skip
+    files = ["left_out.parquet", "priorities.parquet", "run.json", *(f"{name}.parquet" for name in town_run.tables)]
+    assert (record.scheme, record.datasets, sorted(record.files)) == (town_run.info["scheme"]["id"], (), sorted(files))
     back = store.run(record.id)
     assert back.info == dict(town_run.info)
     assert_frame_equal(pd.DataFrame(back.priorities), pd.DataFrame(town_run.priorities))

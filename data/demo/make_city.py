@@ -563,13 +563,26 @@ def count_people(recipe: Recipe, places: pd.DataFrame, homes: pd.Series) -> pd.D
     people = pd.Series(np.round(weight / weight.sum() * choices["people"], -1))
     width = chance.uniform(0.08, 0.25, len(places)) + 0.15 * places["damage"]
     table = places[["id", "name_ar", "name_en"]].copy()
+    before = homes.reindex(places["id"]).to_numpy(float)
     for column, values in (
         ("people", people),
         ("people_low", people * (1 - width)),
         ("people_high", people * (1 + width)),
     ):
         table[column] = values.round(-1).mask(table["id"] == choices["unknown"]).astype("Int64")
+    table["people_before"] = pd.Series(np.round(before / before.sum() * choices["people_before"], -1)).astype("Int64")
     return table.assign(date=choices["date"], method="generated (مولّد)")
+
+
+def expect_back(recipe: Recipe, people: pd.DataFrame) -> pd.DataFrame:
+    """People expected back: a share of those who left, larger where more of them did; nobody where none left."""
+    choices, chance = recipe["population"], dice(recipe, "returnees")
+    left = (people["people_before"] - people["people"]).clip(lower=0)
+    low, high = choices["returning"]
+    share = chance.uniform(low, high, len(people))
+    back = pd.Series(np.round(left.astype("Float64").to_numpy(float, na_value=np.nan) * share, -1), index=people.index)
+    table = people[["id"]].assign(people=back.astype("Int64"), method="generated (مولّد)")
+    return table[table["people"].notna()]
 
 
 # --- complaints, obstacles, hazards ---------------------------------------------------------------------------------
@@ -599,9 +612,25 @@ def hear_complaints(recipe: Recipe, houses: gpd.GeoDataFrame, severity: Field) -
     table.loc[again, ["category", "status"]] = ["water", "open"]
     table.loc[again, "date"] = pd.Timestamp(choices["burst_from"]) + days
     table = table.sort_values(["date", "lon", "lat"], ignore_index=True)
-    table["date"] = table["date"].dt.strftime("%Y-%m-%d")
+    table = answer(recipe, table)
     table.insert(0, "id", [f"generated-c-{k:03d}" for k in range(1, len(table) + 1)])
     return table
+
+
+def answer(recipe: Recipe, table: pd.DataFrame) -> pd.DataFrame:
+    """When each complaint was first answered and closed, and whether it changed an assessment; days as text."""
+    choices, chance = recipe["complaints"], dice(recipe, "answers")
+    last = pd.Timestamp(choices["from"]) + pd.to_timedelta(choices["days"] - 1, "D")
+    (soonest, latest), (least, most) = choices["answer_days"], choices["work_days"]
+    wait = pd.to_timedelta(chance.integers(soonest, latest, len(table)), "D")
+    work = pd.to_timedelta(chance.integers(least, most, len(table)), "D")
+    is_closed = (table["status"] == "closed").to_numpy()
+    heard = is_closed | (chance.random(len(table)) < choices["answered_open"])
+    answered = (table["date"] + wait).clip(upper=last).where(heard)
+    closed = (answered + work).clip(upper=last).where(is_closed)
+    changed = np.where(is_closed, np.where(chance.random(len(table)) < choices["changed"], "yes", "no"), "")
+    days = {"date": table["date"], "answered": answered, "closed": closed}
+    return table.assign(**{name: one.dt.strftime("%Y-%m-%d") for name, one in days.items()}, changed=changed)
 
 
 def block_roads(recipe: Recipe, roads: gpd.GeoDataFrame, severity: Field) -> gpd.GeoDataFrame:
@@ -695,6 +724,7 @@ def make_city(folder: Path) -> None:
     write_geojson(mark_hazards(recipe, streets.blocks, houses, severity), folder / "hazards.geojson", recipe)
     write_csv(survey_damage(recipe, houses, extent, study, severity), folder / "damage.csv")
     write_csv(people, folder / "population.csv")
+    write_csv(expect_back(recipe, people), folder / "returnees.csv")
     write_csv(hear_complaints(recipe, houses, severity), folder / "complaints.csv")
     write_parquet(houses[buildings.columns], folder / "buildings.parquet")
     write_parquet(streets.roads, folder / "roads.parquet")

@@ -42,12 +42,12 @@ import geopandas as gpd
 import pyarrow.parquet  # noqa: F401  # before the forks
 import shapely
 
-from geo import catalogue
+from geo import catalogue, uploads
 from geo.run import Run
 from geo.store import Store, StoreError
 
 NOW = datetime.datetime(2026, 3, 29, tzinfo=datetime.UTC)
-TRACED = ("store.py", "staging.py", "datasets.py", "catalogue.py", "run.py", "records.py")
+TRACED = ("store.py", "staging.py", "datasets.py", "catalogue.py", "run.py", "records.py", "uploads.py")
 REOPEN_S = 10.0
 OPENED = 12
 EXT4_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
@@ -74,7 +74,7 @@ def run(rng: random.Random) -> Run:
 
 def work(store: Store, rng: random.Random, say: Say) -> None:
     """One thing after another; said when it is acknowledged."""
-    deed = rng.choice(("receive", "receive", "accept", "run"))
+    deed = rng.choice(("receive", "receive", "upload", "accept", "run"))
     layer = rng.choice(LAYERS)
     if deed == "run":
         made = run(rng)
@@ -82,6 +82,9 @@ def work(store: Store, rng: random.Random, say: Say) -> None:
         say({"run": made.id, "rows": len(made.priorities)})
         return
     content = rng.randbytes(rng.choice((10, 3_000, 200_000)))
+    if deed == "upload":
+        upload(store, content, layer, say)
+        return
     receipt = store.receive(io.BytesIO(content), name="م.zip", sender="x", layer=layer, now=NOW)
     say({"survey": receipt.id, "sha256": hashlib.sha256(content).hexdigest(), "status": "received"})
     if deed == "accept":
@@ -91,6 +94,16 @@ def work(store: Store, rng: random.Random, say: Say) -> None:
         dataset = store.accept(receipt.id, made_of, by="x", now=NOW, provenance={})
         say({"survey": receipt.id, "sha256": receipt.sha256, "status": "accepted"})
         say({"dataset": dataset.id, "rows": len(made_of), "layer": layer})
+
+
+def upload(store: Store, content: bytes, layer: str, say: Say) -> None:
+    """A delivery in three parts; each is said when it is acknowledged."""
+    ident, at = uploads.begin(store, name="م.zip", sender="x", layer=layer, now=NOW).id, 0
+    while at < len(content):
+        at = uploads.append(store, ident, at, content[at : at + len(content) // 3 + 1], now=NOW)
+        say({"upload": ident, "offset": at, "sha256": hashlib.sha256(content[:at]).hexdigest()})
+    receipt = uploads.finish(store, ident, now=NOW)
+    say({"survey": receipt.id, "sha256": receipt.sha256, "status": "received"})
 
 
 def look(folder: Path, url: str | None, said: list[dict[str, Any]], interrupted: int, **options: Any) -> dict[str, Any]:
@@ -115,6 +128,12 @@ def look(folder: Path, url: str | None, said: list[dict[str, Any]], interrupted:
                 assert order[kept.status] >= order[one["status"]], f"{kept.status}, was {one['status']}"
                 if deep:
                     assert hashlib.sha256(store.original(kept).read_bytes()).hexdigest() == one["sha256"], "content lost"
+            elif "upload" in one:
+                found = uploads.state(store, one["upload"])
+                assert found.survey_id is not None or found.offset >= one["offset"], f"{found.offset} bytes"
+                if deep and found.survey_id is None:
+                    begun_with = (folder / "uploads" / found.id).read_bytes()[: one["offset"]]
+                    assert hashlib.sha256(begun_with).hexdigest() == one["sha256"], "other bytes"
             elif "dataset" in one:
                 assert tables[one["dataset"]].rows == one["rows"], "rows lost"
                 if deep:

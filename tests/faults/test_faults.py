@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 LONG_KILLS, LONG_CUTS = 520, 120
 
 
-def hammer(*words: object, within: tuple[str, ...] = ()) -> dict[str, Any]:
-    command = [*within, sys.executable, "-m", "tests.faults.hammer", *map(str, words)]
+def hammer(*words: object, within: tuple[str, ...] = (), module: str = "hammer") -> dict[str, Any]:
+    command = [*within, sys.executable, "-m", f"tests.faults.{module}", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
@@ -81,11 +81,11 @@ def alone() -> tuple[str, ...] | None:
     return None
 
 
-def fill(tmp_path: Path, seed: int, *sizes: int) -> dict[str, Any]:
+def fill(tmp_path: Path, seed: int, *sizes: int, module: str = "hammer") -> dict[str, Any]:
     within = alone()
     if within is None:
         pytest.skip("this user may not mount a tmpfs")
-    return hammer("full", tmp_path, seed, *sizes, within=within)
+    return hammer("full", tmp_path, seed, *sizes, within=within, module=module)
 
 
 def test_a_full_disk_is_refused_cleanly(tmp_path: Path) -> None:
@@ -136,3 +136,56 @@ def test_the_hammer_finds_a_store_that_does_not_sync(tmp_path: Path, weakened: t
 
 def test_normal_is_not_enough(tmp_path: Path) -> None:
     assert cut(tmp_path, 2, 6, "--after", 10, "--synchronous", "NORMAL")["lost"] > 0
+
+
+# -------------------------------------------------------------------------------------------------------------- parts and jobs
+
+
+def test_a_killed_import_goes_on_where_it_stopped(memory: Path) -> None:
+    """60 MB, killed at random bytes and lines."""
+    result = hammer("import", memory, 10, 1, module="parts")
+    clean(result, least=5)
+    assert result["killed"] >= 8
+    assert result["resumed"] >= 1
+
+
+@pytest.mark.faults
+def test_an_import_killed_a_hundred_times_goes_on(memory: Path) -> None:
+    result = hammer("import", memory, 100, 2, module="parts")
+    clean(result, least=50)
+    assert result["resumed"] >= 10
+
+
+@pytest.mark.faults
+def test_a_killed_import_goes_on_with_postgresql(memory: Path) -> None:
+    clean(hammer("import", memory, 20, 3, "--url", database(), module="parts"), least=10)
+
+
+def test_two_processes_append_to_one_upload(memory: Path) -> None:
+    clean(hammer("two", memory, 1, module="parts"), least=150)
+
+
+def test_a_full_disk_keeps_the_parts_that_were_acknowledged(tmp_path: Path) -> None:
+    result = fill(tmp_path, 1, 700, 5_000, module="parts")
+    clean(result, least=10)
+    assert result["refused"] == 6
+
+
+@pytest.mark.faults
+def test_full_disks_of_many_sizes_keep_the_parts(tmp_path: Path) -> None:
+    rng = random.Random(7)  # noqa: S311
+    clean(fill(tmp_path, 7, *(rng.randint(500, 20_000) for _ in range(30)), module="parts"), least=300)
+
+
+def test_a_job_whose_worker_is_killed_is_done_once(memory: Path) -> None:
+    result = hammer("worker", memory, 5, 1, module="parts")
+    clean(result, least=1)
+    assert result["killed"] >= 3
+    assert result["in_the_middle"] >= 1
+
+
+@pytest.mark.faults
+def test_jobs_whose_workers_are_killed_are_done_once(memory: Path) -> None:
+    result = hammer("worker", memory, 60, 2, module="parts")
+    clean(result, least=12)
+    assert result["in_the_middle"] >= 12

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from geo.catalogue import Utc
-from geo.decisions import FIRST, SEALED, seal
+from geo.seals import FIRST, SEALED, seal
 
 revision = "0002"
 down_revision = "0001"

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from geo.decisions import FIRST, broken, seal
+from geo.seals import FIRST, broken, seal
 
 NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
 
