@@ -195,8 +195,9 @@ def _keys(one: _Trouble, category: str, name: str, reach: float) -> tuple[list[t
     """Where a trouble is looked up, and where a report looks for its like: asset, cells as wide as the reach, neighbourhood."""
     asset = [(category, "asset", one.asset)] if one.asset else []
     if math.isnan(one.x):
-        named = asset or ([] if math.isnan(one.last) else [(category, "name", name, one.last)])
-        return named, named
+        named: list[tuple[Any, ...]] = [(category, "name", name, one.last)]
+        own = [*asset] or ([] if math.isnan(one.last) else named)
+        return own, own
     column, row = math.floor(one.x / reach), math.floor(one.y / reach)
     cells = [(category, column + right, row + up) for right in (-1, 0, 1) for up in (-1, 0, 1)]
     return [*asset, (category, column, row)], [*asset, *cells]

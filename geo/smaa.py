@@ -49,7 +49,7 @@ class Acceptability:
         return np.asarray(self.ranks[:, :top].sum(axis=1) / self.draws)
 
     def winning(self) -> Floats:
-        """n × n: chance that i (row) is ahead of k (column)."""
+        """N × n: chance that i (row) is ahead of k (column)."""
         return np.asarray(self.wins / self.draws)
 
     def rank_at(self, share: float) -> Counts:
@@ -58,7 +58,7 @@ class Acceptability:
         return np.asarray(reached.argmax(axis=1) + 1, dtype=np.int64)
 
     def central_weights(self) -> Floats:
-        """n × m: the mean weights under which i is first; NaN where it never is."""
+        """N × m: the mean weights under which i is first; NaN where it never is."""
         first = self.ranks[:, :1].astype(np.float64)
         return np.asarray(self.weights_first / np.where(first > 0, first, np.nan))
 
