@@ -74,7 +74,7 @@ def confidence(measures: pd.DataFrame, scheme: Scheme, ranks: pd.DataFrame) -> C
     ranked = measures[ranks["status"] == "ranked"]
     empty = pd.DataFrame(index=measures.index)
     if len(ranked) < 2 or len(ranked) > PAIRS:
-        return Confidence(empty, {}, {}, _not_drawn(len(ranked)))
+        return Confidence(empty, {}, {}, not_drawn(len(ranked)))
     city, varied = City(ranked, scheme), frozenset(chosen.vary)
     found = smaa.acceptability(city.blocks(varied, chosen.draws, chosen.seed), aggregate=aggregate_of(scheme))
     table = _summary(found, city, scheme, ranks)
@@ -84,7 +84,7 @@ def confidence(measures: pd.DataFrame, scheme: Scheme, ranks: pd.DataFrame) -> C
         "pairwise": _wide(found.winning(), city, [str(one) for one in city.units]),
         "central_weights": _central(found, city, scheme),
     }
-    return Confidence(table.reindex(measures.index), tables, _labels(city), _findings(table, scheme))
+    return Confidence(table.reindex(measures.index), tables, _labels(city), at_cutoff(table, scheme))
 
 
 def _summary(found: Acceptability, city: City, scheme: Scheme, ranks: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +153,8 @@ def _assumptions(city: City, scheme: Scheme, ranks: pd.DataFrame) -> pd.DataFram
 
 def _labels(city: City) -> dict[str, Any]:
     place = {f"rank_{at}": message("Rank {rank}", rank=at) for at in range(1, len(city.units) + 1)}
-    criteria = {name: message("{label}", label=registers.both(registers.register("measures")[name], "label")) for name in city.criteria}
+    labels = registers.register("measures")
+    criteria = {name: message("{label}", label=registers.both(labels[name], "label")) for name in city.criteria}
     assumptions = {
         "id": message("Assumption"),
         "varied": message("Varied"),
@@ -179,8 +180,8 @@ def _labels(city: City) -> dict[str, Any]:
     }
 
 
-def _findings(table: pd.DataFrame, scheme: Scheme) -> tuple[Finding, ...]:
-    """Who is surely within the cut-off, and who can't be told apart there."""
+def at_cutoff(table: pd.DataFrame, scheme: Scheme) -> tuple[Finding, ...]:
+    """Who is surely within the cut-off, and who can't be told apart there; `table` as in `Confidence`, only those drawn."""
     chosen = scheme.confidence
     if chosen.cutoff >= len(table):
         return ()
@@ -200,7 +201,8 @@ def _findings(table: pd.DataFrame, scheme: Scheme) -> tuple[Finding, ...]:
     return (finding("confidence", "info", where, said, remedy=remedy if len(rows) else NOTHING, rows=rows),)
 
 
-def _not_drawn(count: int) -> tuple[Finding, ...]:
+def not_drawn(count: int) -> tuple[Finding, ...]:
+    """Why nothing was drawn for a list of so many."""
     if count < 2:
         return ()
     said = message("{n} neighbourhoods are too many to compare every pair; no chances of ranks are given.", n=count)
@@ -217,17 +219,16 @@ def sentence(row: Mapping[str, Any], scheme: Scheme) -> Message | None:
         low=int(row["rank_low"]),
         high=int(row["rank_high"]),
         top=chosen.cutoff,
-        share=_of_hundred(float(row[f"chance_top_{chosen.cutoff}"])),
+        share=of_hundred(float(row[f"chance_top_{chosen.cutoff}"])),
     )
 
 
-def _of_hundred(chance: float) -> str:
+def of_hundred(chance: float) -> str:
     """A chance as draws of 100, never rounded to a certainty that it is not.
 
-    >>> [_of_hundred(one) for one in (0.0, 0.001, 0.5, 0.998, 1.0)]
+    >>> [of_hundred(one) for one in (0.0, 0.001, 0.5, 0.998, 1.0)]
     ['0', '<1', '50', '>99', '100']
     """
     if 0 < chance < 0.01:
         return "<1"
     return ">99" if 0.99 < chance < 1 else str(round(chance * 100))
-

@@ -198,7 +198,7 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
     moved = [name for name in DECIDED if name in table]
     first = ["rank", "tied", *moved, "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
-    drawn = [name for name in table if name in SURE or name.startswith("chance_top_")]
+    drawn = [name for name in map(str, table) if name in SURE or name.startswith("chance_top_")]
     first += [*drawn, *(name for name in ("rank_without_complaints",) if name in table)]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
@@ -247,8 +247,10 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
 
 
 def _decimals(column: str, decimals: dict[str, int]) -> int:
-    if column in ("rank", "rank_without_complaints", "id"):
+    if column in ("id", "band") or column == "rank" or column.startswith("rank_"):
         return 0
+    if column.startswith("chance_"):
+        return 2
     for end in ("_low", "_high"):
         column = column.removesuffix(end)
     return decimals.get(column, 2 if column.endswith("coverage") else 1)
