@@ -20,9 +20,10 @@ Counts: TypeAlias = NDArray[np.int64]
 Aggregate: TypeAlias = Callable[[Floats, Floats], Floats]
 Blocks: TypeAlias = Iterable[tuple[Floats, Floats]]
 TIE = 1e-11  # of a score from 0 to 1: a billionth of a point of 100, as in the list
-COMPARED = 2**26  # comparisons at a time, a byte each
-SCORED = 2**21  # scores at a time, 16 MB: they stay near the processor
-PROMISING = 512
+COMPARED = 2**20  # comparisons at a time, a byte each: they stay near the processor
+SCORED = 2**18  # rough scores at a time, 1 MB
+PROMISING = 256
+ROUGH = 1e-4  # more than a score in single precision can be wrong
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def acceptability(blocks: Blocks, *, aggregate: Aggregate = weighted_sum) -> Acc
         for some in _slices(len(weights), max(1, COMPARED // max(n * n, 1))):
             part = weights[some]
             scores = aggregate(values if values.ndim == 2 else values[some], part)
-            ahead = scores[:, :, None] > scores[:, None, :] + TIE
-            places = ahead.sum(axis=1)
+            ahead = (scores[:, :, None] > (scores + TIE)[:, None, :]).view(np.uint8)
+            places = ahead.sum(axis=1, dtype=np.uint32)
             ranks += np.bincount((np.arange(n) * n + places).ravel(), minlength=n * n).reshape(n, n)
-            wins += ahead.sum(axis=0)
+            wins += ahead.sum(axis=0, dtype=np.uint32)
             first += (places == 0).astype(np.float64).T @ part
         draws += len(weights)
     return Acceptability(draws, ranks, wins, first)
@@ -128,8 +129,9 @@ def _slices(length: int, size: int) -> Iterator[slice]:
 def leading(values: Floats, weights: Floats, top: int) -> Counts:
     """How often each of many alternatives had each of the first ranks, n × `top`; for lists of thousands.
 
-    A few alternatives that are strong on the whole give, in each draw, a score that the first `top` reach at least; only those that
-    reach it are put in order. Same counts as by ordering all of them, at a fraction of the time; at most 16 MB of scores at a time.
+    A few alternatives that are strong on the whole give, in each draw, a score that the first `top` reach at least. Scores in
+    single precision tell who may reach it; only those are scored exactly and put in order. Same counts as by ordering all of them,
+    at a fraction of the time; 1 MB of scores at a time.
 
     Parameters
     ----------
@@ -141,14 +143,17 @@ def leading(values: Floats, weights: Floats, top: int) -> Counts:
     n = len(values)
     if not 0 < top <= n:
         raise ValueError(f"{top} of {n}")
-    strong = np.argsort(values @ weights.mean(axis=0))[::-1][: max(min(PROMISING, n), top)]
+    strong = values[np.argsort(values @ weights.mean(axis=0))[::-1][: max(min(PROMISING, n), top)]].T
     counts = np.zeros(n * top, np.int64)
-    columns = np.ascontiguousarray(values.T)
+    columns = np.ascontiguousarray(values.T, dtype=np.float32)
     for some in _slices(len(weights), max(1, SCORED // n)):
-        scores = weights[some] @ columns
-        least = np.partition(scores[:, strong], len(strong) - top, axis=1)[:, len(strong) - top]
-        draw, who = np.divmod(np.flatnonzero(scores >= (least - TIE)[:, None]), n)
-        reached = scores[draw, who]
+        part = weights[some]
+        least = np.partition(part @ strong, strong.shape[1] - top, axis=1)[:, strong.shape[1] - top] - TIE
+        coarse = part.astype(np.float32) @ columns
+        draw, who = np.divmod(np.flatnonzero(coarse >= (least - ROUGH).astype(np.float32)[:, None]), n)
+        reached = np.einsum("ij,ij->i", part[draw], values[who])
+        near = reached >= least[draw]
+        draw, who, reached = draw[near], who[near], reached[near]
         order = np.lexsort((-reached, draw))
         draw, who, reached = draw[order], who[order], reached[order]
         starts = np.flatnonzero(np.diff(draw, prepend=-1))
@@ -158,7 +163,7 @@ def leading(values: Floats, weights: Floats, top: int) -> Counts:
         shared = np.maximum.accumulate(np.where(tied, 0, np.arange(len(draw))))  # the first of those that tie
         rank = place[shared]
         within = rank < top
-        counts += np.bincount(who[within] * top + rank[within], minlength=n * top)
+        np.add.at(counts, who[within] * top + rank[within], 1)
     return counts.reshape(n, top)
 
 

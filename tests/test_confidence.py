@@ -18,6 +18,8 @@ from geo.registers import register
 from geo.scheme import Confidence, read_scheme
 from tests.conftest import write_town
 
+DEMO = Path(__file__).parents[1] / "data" / "demo"
+
 
 def sure_of(measures, scheme):
     ranks = ranking.rank(scoring.score(measures, scheme).table["score"])
@@ -31,7 +33,7 @@ def with_confidence(scheme, **changes):
 @pytest.fixture(scope="module")
 def demo():
     """Measures of the demo city and its scheme, with fewer draws."""
-    study, scheme = open_study("data/demo")
+    study, scheme = open_study(DEMO)
     run = assess(read_city(study), scheme)
     names = [name for name in run.priorities if name.startswith(tuple(register("measures"))) and "chance" not in name]
     return run, run.priorities.set_index("id")[names], with_confidence(scheme, draws=2_000)
@@ -230,7 +232,7 @@ def test_too_many_are_said_and_not_drawn(demo, monkeypatch):
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, settings, code):
-    text = Path("data/schemes/default.toml").read_text(encoding="utf-8")
+    text = DEMO.parent.joinpath("schemes", "default.toml").read_text(encoding="utf-8")
     (tmp_path / "own.toml").write_text(text + "\n[confidence]\n" + settings + "\n", encoding="utf-8")
     with pytest.raises(SchemeError) as raised:
         read_scheme("own.toml", folder=tmp_path)
@@ -248,7 +250,7 @@ def test_sentence_and_columns_say_the_same(demo_run):
 
 
 def test_command_shows_chances_and_assumptions():
-    result = CliRunner().invoke(app, ["confidence", "data/demo", "--top", "3"], obj="en")
+    result = CliRunner().invoke(app, ["confidence", str(DEMO), "--top", "3"], obj="en")
     assert result.exit_code == 0
     assert "10,000" in result.output
     assert "Damage factors" in result.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from geo.scheme import read_scheme
 from geo.uncertainty import ASSUMPTIONS, City, triangular
 from tests.conftest import write_town
 
+DEMO = Path(__file__).parents[1] / "data" / "demo"
 ALL = frozenset(ASSUMPTIONS)
 
 
@@ -34,7 +37,7 @@ def town_city(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo_city():
-    return City(*measured("data/demo"))
+    return City(*measured(DEMO))
 
 
 # Triangular draws
