@@ -67,11 +67,12 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from geo.figures import figure, percent
+    from geo.figures import figure, percent, span
 
     table = Table(title=run.info["study"]["name"][lang], title_justify="left", header_style="bold")
     for text, side in (
         (gettext("Rank", lang), "right"),
+        (gettext("in 90 of 100 draws", lang), "right"),
         (gettext("without complaints", lang), "right"),
         (gettext("Code", lang), "left"),
         (gettext("Name", lang), "left"),
@@ -80,14 +81,16 @@ def _summary(run: Run, top: int, lang: Lang) -> None:
         (gettext("Coverage of the weights", lang), "right"),
     ):
         table.add_column(text, justify="right" if side == "right" else "left")
-    listed = run.priorities[run.priorities["status"] == "ranked"].astype({"rank_without_complaints": "float64"})
-    for row in listed.head(top).itertuples():
+    listed = run.priorities[run.priorities["status"] == "ranked"]
+    places = {name: "float64" for name in ("rank_low", "rank_high", "rank_without_complaints") if name in listed}
+    for row in listed.head(top).astype(places).itertuples():
         place = f"{row.rank}=" if row.tied else str(row.rank)
         name = row.name_ar if lang == "ar" else row.name_en
         low, high = figure(row.score_low, 1), figure(row.score_high, 1)
         interval = f"{low}–{high}" if low != high else low
         beside = figure(row.rank_without_complaints, 0)
-        table.add_row(place, beside, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
+        drawn = span(getattr(row, "rank_low", None), getattr(row, "rank_high", None))
+        table.add_row(place, drawn, beside, row.id, str(name), figure(row.score, 1), interval, percent(row.coverage))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
     if "scenario" in run.info:
         typer.echo(gettext("Population scenario: {scenario}.", lang, scenario=run.info["scenario"]["name"]))

@@ -174,3 +174,62 @@ def _show_group_ranks(table: pd.DataFrame, run: Run, people: dict[str, str], top
         ],
         text=2,
     )
+
+
+@app.command(
+    help=N_("How sure each rank is when weights and data vary: who is surely among the first, and who can't be told apart."),
+    epilog=EXAMPLE + "tarmim confidence homs --top 20",
+)
+def confidence(ctx: typer.Context, study: StudyArgument, scheme: SchemeOption = None, top: TopOption = 20) -> None:
+    from geo.confidence import at_cutoff, not_drawn
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 18) as step:
+        chosen, run = _assessed(study, scheme, step)
+    listed = run.priorities[run.priorities["status"] == "ranked"]
+    if "rank_low" not in listed:
+        tell_findings(not_drawn(len(listed)), lang, err=False)
+        return
+    _show_chances(listed.head(top), chosen, lang)
+    _show_assumptions(run, lang)
+    tell_findings(at_cutoff(listed.set_index("id"), chosen), lang, err=False)
+
+
+def _show_chances(listed: pd.DataFrame, scheme: Scheme, lang: Lang) -> None:
+    from geo.confidence import heads, of_hundred
+    from geo.figures import span
+
+    said = (N_("Code"), N_("Name"), N_("Rank"), N_("in 90 of 100 draws"), N_("Band"), N_("First"))
+    columns = ["chance_first", *(f"chance_top_{k}" for k in heads(scheme))]
+    rows = []
+    for row in listed.to_dict("records"):
+        places = span(float(row["rank_low"]), float(row["rank_high"]))
+        chances = [of_hundred(float(row[name])) + "%" for name in columns]
+        rows.append([row["id"], str(row[f"name_{lang}"]), str(row["rank"]), places, str(row["band"]), *chances])
+    _show(
+        gettext("Chances of ranks in {draws} draws", lang, draws=scheme.confidence.draws),
+        [*(gettext(text, lang) for text in said), *(gettext("First {top}", lang, top=k) for k in heads(scheme))],
+        rows,
+        text=2,
+    )
+    share = round(scheme.confidence.sure * 100)
+    typer.echo(gettext("A band ends before the first that its head beats in at least {share}% of the draws.", lang, share=share))
+
+
+def _show_assumptions(run: Run, lang: Lang) -> None:
+    from geo import registers
+    from geo.figures import figure
+
+    known = registers.register("assumptions")
+    _show(
+        gettext("What each assumption does by itself", lang),
+        [
+            gettext(text, lang)
+            for text in (N_("Assumption"), N_("Draws"), N_("Values that it varies"), N_("Places moved"), N_("Past the cut-off"))
+        ],
+        [
+            [registers.both(known[row["id"]], "name")[lang], *(figure(row[name], 0) for name in ("draws", "values"))]
+            + [figure(row[name], 2) for name in ("places_moved", "changed_at_cutoff")]
+            for row in run.tables["assumptions"].to_dict("records")
+        ],
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from geo import registers
+from geo import confidence, registers
 from geo.damage import NOTES
 from geo.figures import figure
 from geo.messages import LANGS, Message, message, messages
@@ -37,8 +37,10 @@ def label(measure: str) -> dict[str, str]:
     return registers.both(registers.register("measures")[measure], "label")
 
 
-def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
-    """`why_ar` and `why_en` for each neighbourhood."""
+def why(
+    measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Scheme, sure: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """`why_ar` and `why_en` for each neighbourhood; `sure` is the table of `geo.confidence`."""
     ranked = int(ranks["rank"].notna().sum())
     same_rank = ranks["rank"].value_counts().to_dict()
     rows = {}
@@ -53,6 +55,8 @@ def why(measures: pd.DataFrame, scores: Scores, ranks: pd.DataFrame, scheme: Sch
             sentences = _not_assessable(score, unknown, values)
         else:
             sentences = _ranked(int(place), ranked, int(same_rank[place]), score, points, values, unknown)
+            drawn = None if sure is None else confidence.sentence(sure.loc[zone].to_dict(), scheme)
+            sentences[1:1] = [] if drawn is None else [drawn]
             sentences += _complaints(points, ranks.get("rank_without_complaints", ranks["rank"])[zone])
         rows[zone] = {f"why_{lang}": " ".join(one.render(lang) for one in sentences) for lang in LANGS}
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -23,6 +23,7 @@ import pyogrio
 import shapely
 from xlsxwriter.exceptions import XlsxWriterException
 
+from geo.confidence import COLUMNS as SURE
 from geo.errors import ExportError, not_written
 from geo.explain import label
 from geo.messages import FSI, LANGS, PDI, Lang, Message, gettext, message
@@ -48,6 +49,11 @@ HEADINGS: dict[str, Message] = {
     "decided_by": message("Decided by"),
     "decided_on": message("Decided on"),
     "decided_why": message("Reason of the decision"),
+    "rank_low": message("Rank, low (5% of draws)"),
+    "rank_high": message("Rank, high (95% of draws)"),
+    "rank_median": message("Rank, middle of the draws"),
+    "band": message("Band"),
+    "chance_first": message("Chance of being first"),
     "rank_without_complaints": message("Rank without complaints"),
     "status": message("Status"),
     "id": message("Code"),
@@ -162,6 +168,8 @@ def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None,
         _list_sheet(book, run, priorities, lang)
     _method_sheet(book, run, first)
     for name, further in run.tables.items():
+        if run.info.get("tables", {}).get(name, {}).get("sheet") is False:  # a table as wide as the list is for machines
+            continue
         _further_sheet(book, further, run.info.get("tables", {}).get(name, {}), name, first)
     _left_out_sheet(book, run, first)
     book.close()
@@ -175,6 +183,8 @@ def heading(column: str, lang: Lang) -> str:
     """
     if column in HEADINGS:
         return HEADINGS[column].render(lang)
+    if column.startswith("chance_top_"):
+        return gettext("Chance of being among the first {top}", lang, top=int(column.removeprefix("chance_top_")))
     if column.startswith("contribution_"):
         return gettext("Points: {label}", lang, label=label(column.removeprefix("contribution_")))
     for end, template in BOUNDS.items():
@@ -188,7 +198,8 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     names = ("name_ar", "name_en") if lang == "ar" else ("name_en", "name_ar")
     moved = [name for name in DECIDED if name in table]
     first = ["rank", "tied", *moved, "status", "id", *names, "district", "score", "score_low", "score_high", "coverage"]
-    first += [name for name in ("rank_without_complaints",) if name in table]
+    drawn = [name for name in map(str, table) if name in SURE or name.startswith("chance_top_")]
+    first += [*drawn, *(name for name in ("rank_without_complaints",) if name in table)]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
     why = [name for name in (f"why_{lang}",) if name in table]
@@ -236,8 +247,10 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
 
 
 def _decimals(column: str, decimals: dict[str, int]) -> int:
-    if column in ("rank", "rank_without_complaints", "id"):
+    if column in ("id", "band") or column == "rank" or column.startswith("rank_"):
         return 0
+    if column.startswith("chance_"):
+        return 2
     for end in ("_low", "_high"):
         column = column.removesuffix(end)
     return decimals.get(column, 2 if column.endswith("coverage") else 1)

@@ -31,3 +31,14 @@ def percent(share: float | None) -> str:
     ('93%', '–')
     """
     return UNKNOWN if share is None or math.isnan(share) else f"{figure(share * 100, 0)}%"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Whole numbers from low to high; an en dash for unknown (None, NaN).
+
+    >>> span(3, 6), span(1.0, 1.0), span(None, None)
+    ('3–6', '1', '–')
+    """
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return UNKNOWN
+    return f"{int(low)}–{int(high)}" if low != high else str(int(low))

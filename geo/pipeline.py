@@ -16,7 +16,7 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import agreement, complaints, criteria, decisions, explain, population, ranking, registers, scenarios, scoring
+from geo import agreement, complaints, confidence, criteria, decisions, explain, population, ranking, registers, scenarios, scoring
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, by_code, place, read_layer, read_zones
 from geo.left_out import noted, together
@@ -92,17 +92,20 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
     ranks["rank_without_complaints"] = ranking.rank(scoring.score(measures, without_complaints(scheme)).table["score"])["rank"]
-    reasons = explain.why(measures, scores, ranks, scheme)
+    step(message("Drawing how sure the ranks are"))
+    sure = confidence.confidence(measures, scheme, ranks)
+    reasons = explain.why(measures, scores, ranks, scheme, sure.table)
     beside = agreement.compare(city, scheme, measures)
 
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
-    findings += [*scoring.cautions(scheme), *beside.findings]
+    findings += [*scoring.cautions(scheme), *beside.findings, *sure.findings]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
-    info["tables"] = dict(beside.labels)
+    info["tables"] = {**beside.labels, **sure.labels}
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [
         ranks,
+        sure.table,
         scores.table,
         scores.contributions.add_prefix("contribution_"),
         scores.parts,
@@ -110,7 +113,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         reasons,
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
-    return Run(info["run"], info, order(table), left_out, beside.tables)
+    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables})
 
 
 def check(

@@ -70,9 +70,11 @@ def tree(kind: Kind, name: str) -> dict[str, Any]:
     return tomllib.loads(lookup(kind, name).read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def register(
-    name: Literal["layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds"],
+    name: Literal[
+        "layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds", "assumptions", "uncertainty"
+    ],
 ) -> dict[str, dict[str, str]]:
     """A register by its first column: layers, measures, axes, sectors, road classes, damage states, kinds of facility.
 

@@ -80,7 +80,7 @@ def describe(
         },
         "scheme": scheme.model_dump(mode="json"),
         "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
-        "seed": None,
+        "seed": scheme.confidence.seed,
     }
     if city.decided.sha256:  # a study without decisions keeps the id it had
         inputs["decisions"] = {
@@ -214,7 +214,7 @@ def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     Bounds are unknown here; the contributions and reasons of the whole list, and decisions on its ranks, are left away: they speak
     of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_", "rank_without_"))]
+    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_", "rank_", "chance_", "band"))]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))

@@ -73,6 +73,29 @@ class Options(Model):
         return reach
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Confidence(Model):
+    """How sure ranks are made to be (`geo.confidence`).
+
+    `weights` says how weights are drawn: around the agreed ones (Dirichlet; the larger `concentration`, the nearer), uniformly, in
+    the agreed order, or within `intervals` (criterion to low and high). `vary` names the assumptions of `data/assumptions.csv`.
+    `top` are the heads of the list whose chance is given, `cutoff` the one that a budget is thought to reach; what holds in a share
+    `sure` of the draws is called sure.
+    """
+
+    draws: int = Field(default=10_000, ge=100, le=1_000_000)
+    seed: int = Field(default=1, ge=0, le=2**32 - 1)
+    weights: Literal["dirichlet", "uniform", "ordered", "intervals"] = "dirichlet"
+    concentration: float = Field(default=50.0, gt=0, le=1e6)
+    intervals: dict[str, tuple[Share, Share]] = Field(default_factory=dict)
+    top: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(5, 10), max_length=6)
+    cutoff: int = Field(default=10, ge=1, le=100_000)
+    sure: float = Field(default=0.95, gt=0.5, lt=1)
+    vary: tuple[str, ...] = tuple(registers.register("assumptions"))
+
+
 class Scheme(Model):
     """Criteria, weights (sum 1), goalposts, damage factors, method and the two minimum coverages (shares, 0 to 1).
 
@@ -91,6 +114,7 @@ class Scheme(Model):
     options: Options = Options()
     criteria: tuple[Criterion, ...] = Field(min_length=1)
     groups: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Group] = Field(default_factory=dict)
+    confidence: Confidence = Confidence()
 
     @model_validator(mode="after")
     def _normalised(self) -> Scheme:
@@ -228,6 +252,7 @@ def _faults(scheme: Scheme, where: str) -> list[Finding]:
                 remedy=message("Give the criteria weights; they are scaled to sum to 1."),
             )
         )
+    faults += _confidence_faults(scheme, where)
     measures = [one.measure for one in scheme.criteria]
     faults += _too_much_voice(scheme, where) if scheme.weights == "direct" else []
     for one in scheme.criteria:
@@ -269,6 +294,24 @@ def _too_much_voice(scheme: Scheme, where: str) -> list[Finding]:
             ),
         )
     ]
+
+
+def _confidence_faults(scheme: Scheme, where: str) -> list[Finding]:
+    """Assumptions or criteria that are not known, and intervals between which no weights sum to 1."""
+    chosen, measures = scheme.confidence, [one.measure for one in scheme.criteria]
+    faults = []
+    for names, known in ((chosen.vary, list(registers.register("assumptions"))), (tuple(chosen.intervals), measures)):
+        for name in names:
+            if name not in known:
+                said, expected = message("'{name}' is not known.", name=name), message("Known: {known}.", known=known)
+                remedy = message("Use one of the known names.")
+                faults.append(finding("unknown-name", "error", where, said, expected=expected, remedy=remedy))
+    bounds = [chosen.intervals.get(name, (0.0, 1.0)) for name in measures]
+    turned = any(low > high for low, high in bounds)
+    if chosen.weights == "intervals" and (turned or sum(low for low, _ in bounds) > 1 or sum(high for _, high in bounds) < 1):
+        said = message("No weights that sum to 1 lie between the intervals of the confidence section.")
+        faults.append(finding("weight-intervals", "error", where, said, remedy=message("Widen the intervals.")))
+    return faults
 
 
 def _criterion_faults(one: Criterion, where: str, *, repeated: bool) -> list[Finding]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from geo.figures import UNKNOWN, figure, percent
+from geo.figures import UNKNOWN, figure, percent, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geo.messages import Lang
 
-__all__ = ["UNKNOWN", "amount", "figure", "in_language", "on_screen", "percent", "rank_figure"]
+__all__ = ["UNKNOWN", "amount", "figure", "in_language", "on_screen", "percent", "rank_figure", "span"]
 
 
 def rank_figure(rank: int | None, tied: bool) -> str:

@@ -25,7 +25,7 @@ from geo.messages import LANGS, Lang, message
 from geo.overrides import in_words
 from geo.registers import both, register
 from geo.run import for_sector
-from maps.figures import amount, figure, in_language, on_screen, percent, rank_figure
+from maps.figures import amount, figure, in_language, on_screen, percent, rank_figure, span
 from maps.palettes import palettes
 from maps.payload import SCORE_DECIMALS, VERTEX_CAP, city_payload, encode, layer_payload
 from maps.words import both as both_words
@@ -368,7 +368,8 @@ def list_page(
     scored = sector is not None and f"sector_{sector}" in run.priorities
     table = for_sector(run, sector) if sector is not None and scored else run.priorities
     columns = criteria_columns(run, lang, sector)
-    rows = [list_row(row, lang, columns) for row in table.to_dict("records")]
+    drawn = [name for name in ("rank_low", "rank_high") if name in table]
+    rows = [list_row(row, lang, columns) for row in table.astype(dict.fromkeys(drawn, "float64")).to_dict("records")]
     return rendered(
         "list.html",
         lang,
@@ -388,6 +389,7 @@ def list_page(
         sector=named,
         scored=scored,
         columns=columns,
+        drawn=bool(drawn),
         districts=bool((table["district"].astype("string").fillna("") != "").any()),
         rows=rows,
         decisions=[one for one in rows if one["decided"]],
@@ -421,6 +423,7 @@ def list_row(row: Mapping[Any, Any], lang: Lang, columns: Sequence[Mapping[str, 
         "district": "" if pd.isna(row["district"]) else str(row["district"]),
         "score": figure(row["score"], SCORE_DECIMALS) if ranked else word("not_assessable", lang),
         "interval": f"{low} – {high}" if ranked else "–",
+        "places": span(row.get("rank_low"), row.get("rank_high")),
         "known": percent(row["coverage"]),
         "cells": [amount(None if pd.isna(row[one["id"]]) else float(row[one["id"]]), one) for one in columns],
     }

@@ -196,6 +196,7 @@ def rows(table: gpd.GeoDataFrame) -> Json:
         "rank": ranks,
         "tied": [bool(tied) for tied in table["tied"]],
         **decisions(table),
+        **drawn(table),
         **{name: texts(table[name]) for name in ("status", "id", "name_ar", "name_en", "district", "why_ar", "why_en")},
         **{name: numbers(table[name], name) for name in ("score", "score_low", "score_high", "coverage")},
     }
@@ -207,6 +208,12 @@ def decisions(table: gpd.GeoDataFrame) -> Json:
         return {}
     ranks = [None if pd.isna(rank) else int(rank) for rank in table["decided_rank"]]
     return {"decided_rank": ranks, **{name: texts(table[name]) for name in ("decided_by", "decided_on", "decided_why")}}
+
+
+def drawn(table: gpd.GeoDataFrame) -> Json:
+    """The ranks that hold in 90 of 100 draws; nothing where none were drawn."""
+    columns = [name for name in ("rank_low", "rank_high") if name in table]
+    return {name: [None if pd.isna(rank) else int(rank) for rank in table[name]] for name in columns}
 
 
 def values(table: gpd.GeoDataFrame, measures: Sequence[str]) -> Json:

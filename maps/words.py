@@ -97,6 +97,9 @@ WORDS: Final[dict[str, str]] = {
     "not_ranked_count": "Not assessable",
     # list page
     "interval": "Low – high",
+    "places": "Rank, low – high",
+    "places_unit": "90 of 100 draws",
+    "places_of": "Rank {low} to {high} in 90 of 100 draws",
     "known": "Known",
     "known_short": "known",
     "name": "Neighbourhood",
