@@ -90,7 +90,15 @@ def _accept(work: Work) -> tuple[str, Message]:
     done = _accepted_by(job, store)
     if done is None:
         done = surveys.accept(
-            store, work.study, job.subject, by=job.who, now=now(), origin=_origin(job), allow=work.allow, step=work.step
+            store,
+            work.study,
+            job.subject,
+            by=job.who,
+            now=now(),
+            series=job.given.get("series", "main"),
+            origin=_origin(job),
+            allow=work.allow,
+            step=work.step,
         ).id
     made = store.dataset(done)
     return made.id, message("Dataset {id} of layer {layer} counts now: {n} rows.", id=made.id, layer=made.layer, n=made.rows)

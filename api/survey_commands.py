@@ -275,6 +275,9 @@ def accept(
     ctx: typer.Context,
     survey: SurveyArgument,
     study: StudyOption = HERE,
+    series: Annotated[
+        str, typer.Option(help=N_("Keep it beside the others as evidence of that kind: field, satellite, drone, or field-name"))
+    ] = "main",
     administrator: AdministratorOption = False,
     later: LaterOption = False,
 ) -> None:
@@ -284,11 +287,13 @@ def accept(
         opened, store = open_store(study)
         with store:
             if later:
-                queue(store, "accept", survey, ctx.obj, administrator=administrator)
+                queue(store, "accept", survey, ctx.obj, administrator=administrator, series=series)
                 return
             allow = _allow(administrator)
             with progress(ctx.obj, 6) as step:
-                made = surveys.accept(store, opened, survey, by=who(), now=now(), origin=COMMAND, allow=allow, step=step)
+                made = surveys.accept(
+                    store, opened, survey, by=who(), now=now(), series=series, origin=COMMAND, allow=allow, step=step
+                )
     change = made.change
     typer.echo(gettext("Dataset {id} of layer {layer} counts now: {n} rows.", ctx.obj, id=made.id, layer=made.layer, n=made.rows))
     if change is not None and change.before:
@@ -330,12 +335,14 @@ def datasets(
     study: StudyOption = HERE,
     everything: Annotated[bool, typer.Option("--all", help=N_("Also those that no longer count"))] = False,
 ) -> None:
+    from geo.surveys import name_of
+
     with faults(ctx.obj):
         _, store = open_store(study)
         with store:
             listed = store.datasets(current=not everything)
     for one in listed:
-        typer.echo(f"{one.id}  {one.made_at:%Y-%m-%d %H:%M}  {one.layer}  {one.rows:,}  {one.status}")
+        typer.echo(f"{one.id}  {one.made_at:%Y-%m-%d %H:%M}  {name_of(one)}  {one.rows:,}  {one.status}")
 
 
 @app.command(
@@ -409,6 +416,7 @@ def publish(
     study: StudyOption = HERE,
 ) -> None:
     from geo.publishing import publish as write
+    from geo.surveys import name_of
 
     with faults(ctx.obj):
         _, store = open_store(study)
@@ -417,7 +425,7 @@ def publish(
             counts = write(
                 postgis,
                 run=next((run for run in runs if "scenario" not in run.info), None),  # a scenario is not how things are
-                layers={one.layer: store.read(one) for one in store.datasets()},
+                layers={name_of(one).replace("/", "_"): store.read(one) for one in store.datasets()},
             )
     for table, rows in counts.items():
         typer.echo(f"{table}  {rows:,}")

@@ -1,9 +1,9 @@
 """A bundle: a run with everything that went into it, in one zip, with which anybody can compute it again and compare.
 
-The files of the layers, the accepted datasets, the study's settings and the scheme go in, beside the run itself. `verify` believes
-nothing of it: it checks each file against its hash, computes the run anew from the inputs, and compares id, ranks and every number
-byte for byte. Known bias: another processor may round the last digit of a number differently; ranks and numbers are therefore
-compared apart, and the largest difference is said.
+The files of the layers, the accepted datasets, decisions on names, the scenario, the study's settings and the scheme go in, beside
+the run itself. `verify` believes nothing of it: it checks each file against its hash, computes the run anew from the inputs, and
+compares id, ranks and every number byte for byte. Known bias: another processor may round the last digit of a number differently;
+ranks and numbers are therefore compared apart, and the largest difference is said.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geo import pipeline, surveys
+from geo import decisions, pipeline, scenarios, surveys
 from geo.datasets import read
 from geo.errors import Finding, LayerError, finding, raise_errors
 from geo.export import csv_bytes, write_whole
@@ -34,8 +34,8 @@ from geo.records import Dataset
 from geo.run import Run, load
 from geo.scheme import Scheme
 from geo.store import Store
-from geo.study import LayerSpec, Study
-from geo.surveys import EPOCH
+from geo.study import LAYERS, LayerSpec, Scenario, Study
+from geo.surveys import EPOCH, name_of
 
 MANIFEST = "bundle.json"
 FORM = 1
@@ -78,10 +78,10 @@ def pack(store: Store, study: Study, run: str, path: Path) -> Path:
     known = store.run(run)
     record = next(one for one in store.runs() if one.id == known.id)
     datasets = [store.dataset(ident) for ident in record.datasets]
-    moved, files = _inputs(study, known, {one.layer: one for one in datasets})
+    moved, files, extents = _inputs(study, known, {name_of(one): one for one in datasets})
     content: dict[str, bytes | Path] = {
         "study.json": _json(moved.model_dump(mode="json", exclude_defaults=True)),
-        "datasets.json": _json([_record(one) for one in datasets]),
+        "datasets.json": _json([_record(one, extents.get(name_of(one))) for one in datasets]),
         **{f"datasets/{one.id}.parquet": store.path(one) for one in datasets},
         **{f"study/{name}": file for name, file in files.items()},
         **{f"run/{file.name}": file for file in sorted((store.folder / "runs" / known.id).iterdir())},
@@ -96,10 +96,12 @@ def _json(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode()
 
 
-def _record(dataset: Dataset) -> dict[str, Any]:
-    """A dataset's entry in the catalogue, without who sent it."""
+def _record(dataset: Dataset, extent: str | None) -> dict[str, Any]:
+    """A dataset's entry in the catalogue, without who sent it; `extent` is the place of its extent within the bundle."""
     entry = {one.name: getattr(dataset, one.name) for one in fields(dataset) if one.name != "change"}
     kept = {name: value for name, value in dataset.provenance.items() if name != "sender"}
+    if extent is not None:
+        kept["choices"] = {**kept["choices"], "extent": extent}
     return {**entry, "provenance": kept}
 
 
@@ -107,31 +109,62 @@ def _tables(run: Run) -> dict[str, bytes]:
     return {"priorities": csv_bytes(run.priorities), "left_out": csv_bytes(run.left_out)}
 
 
-def _inputs(study: Study, run: Run, datasets: Mapping[str, Dataset]) -> tuple[Study, dict[str, Path]]:
-    """The study with its files under names within the bundle, and these files; checked against the hashes of the run."""
+def _inputs(study: Study, run: Run, datasets: Mapping[str, Dataset]) -> tuple[Study, dict[str, Path], dict[str, str]]:
+    """The study with its files under names within the bundle, these files, and where the extents of datasets lie among them.
+
+    Files are checked against the hashes of the run.
+    """
     moved: dict[str, LayerSpec] = {}
+    extents: dict[str, str] = {}
     files: dict[str, Path] = {}
     faults: list[Finding] = []
     for entry in run.info["layers"]:
         name = entry["layer"]
         own = study.layers.get(name)
+        place = name.replace("/", "-")
         spec = LayerSpec(**datasets[name].provenance["choices"]) if name in datasets else own
         if spec is None:
             faults.append(_changed(name))
             continue
-        change: dict[str, Any] = {"path": f"{name}/{Path(spec.path).name}"}
+        change: dict[str, Any] = {"path": f"{place}/{Path(spec.path).name}"}
         if name not in datasets:
             file = study.path(spec.path)
             faults += [] if file.is_file() and sha256(file) == entry["sha256"] else [_changed(name)]
-            files |= {f"{name}/{part.name}": part for part in _parts(file)}
+            files |= {f"{place}/{part.name}": part for part in _parts(file)}
         if spec.extent not in (None, "study"):
             file = study.path(str(spec.extent))
             faults += [] if file.is_file() and sha256(file) == entry["extent_sha256"] else [_changed(f"{name}.extent")]
-            change["extent"] = f"{name}/extent/{file.name}"
-            files |= {f"{name}/extent/{part.name}": part for part in _parts(file)}
-        moved[name] = spec.model_copy(update=change)
-    raise_errors(faults, LayerError)
-    return study.model_copy(update={"layers": moved}), files
+            change["extent"] = extents[name] = f"{place}/extent/{file.name}"
+            files |= {f"{place}/extent/{part.name}": part for part in _parts(file)}
+        if name in LAYERS:  # series are known by their datasets
+            moved[name] = spec.model_copy(update=change)
+    told = run.info.get("decisions")
+    if told is not None:
+        file = study.folder / decisions.FILE
+        faults += [] if file.is_file() and _sha256(file)["sha256"] == told["sha256"] else [_changed(decisions.FILE)]
+        files[decisions.FILE] = file
+    scenario, more, changed = _scenario(study, run)
+    raise_errors([*faults, *changed], LayerError)
+    return study.model_copy(update={"layers": moved, "scenarios": scenario}), files | more, extents
+
+
+def _scenario(study: Study, run: Run) -> tuple[dict[str, Scenario], dict[str, Path], list[Finding]]:
+    """The population scenario that the run stands under, with its files; nothing for a run of now."""
+    told = run.info.get("scenario")
+    if told is None:
+        return {}, {}, []
+    chosen = study.scenarios.get(told["id"])
+    if chosen is None:
+        return {}, {}, [_changed(f"scenarios.{told['id']}")]
+    files: dict[str, Path] = {}
+    change: dict[str, str] = {}
+    faults = []
+    for entry, known in told["sha256"].items():
+        file = study.path(str(getattr(chosen, entry)))
+        faults += [] if file.is_file() and sha256(file) == known else [_changed(f"scenarios.{told['id']}")]
+        change[entry] = f"scenario/{entry}/{file.name}"
+        files |= {f"scenario/{entry}/{part.name}": part for part in _parts(file)}
+    return {told["id"]: chosen.model_copy(update=change)}, files, faults
 
 
 def _parts(file: Path) -> list[Path]:
@@ -187,7 +220,10 @@ def verify(path: Path) -> Verified:
         before = load(folder / "run")
         study, accepted = _study(folder)
         scheme = Scheme(**before.info["scheme"])
-        after = pipeline.assess(pipeline.read_city(study, accepted=accepted), scheme)
+        city = scenarios.under(
+            pipeline.read_city(study, accepted=accepted), before.info.get("scenario", {}).get("id", scenarios.NOW)
+        )
+        after = pipeline.assess(city, scheme)
         kept = {name: (folder / "run" / f"{name}.csv").read_bytes() for name in _tables(after)}
     return _compared(manifest, kept, after)
 
@@ -196,22 +232,13 @@ def _study(folder: Path) -> tuple[Study, dict[str, Any]]:
     study = Study(**json.loads((folder / "study.json").read_bytes()), folder=folder / "study")
     told = [_dataset(one) for one in json.loads((folder / "datasets.json").read_bytes())]
     tables = [read(folder / "datasets" / f"{one.id}.parquet") for one in told]
-    moved = [_with_extent(one, study) for one in told]
-    return study, surveys.layers_of(study, list(zip(moved, tables, strict=True)))
+    return study, surveys.layers_of(study, list(zip(told, tables, strict=True)))
 
 
 def _dataset(entry: Mapping[str, Any]) -> Dataset:
     made = datetime.datetime.fromisoformat(entry["made_at"])
     date = None if entry["date"] is None else datetime.date.fromisoformat(entry["date"])
     return Dataset(**{**entry, "made_at": made, "date": date})
-
-
-def _with_extent(dataset: Dataset, study: Study) -> Dataset:
-    """The dataset with the place of its extent within the bundle."""
-    choices = {**dataset.provenance["choices"]}
-    if choices.get("extent") not in (None, "study"):
-        choices["extent"] = study.layers[dataset.layer].extent  # type: ignore[index]  # the store knows layers by the same names
-    return replace(dataset, provenance={**dataset.provenance, "choices": choices})
 
 
 def _compared(manifest: Mapping[str, Any], kept: Mapping[str, bytes], after: Run) -> Verified:

@@ -25,7 +25,7 @@ from geo.errors import Finding, TarmimError, finding, not_written
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
-HEAD = "0003"
+HEAD = "0004"
 BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
@@ -112,11 +112,13 @@ datasets = sa.Table(
     sa.Column("provenance", sa.JSON, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("supersedes", sa.Text, sa.ForeignKey("datasets.id")),
+    sa.Column("series", sa.Text, nullable=False, server_default=sa.text("'main'")),
     sa.CheckConstraint("status in ('current', 'superseded', 'withdrawn')", name="status"),
 )
 sa.Index(
     "ix_datasets_one_current",
     datasets.c.layer,
+    datasets.c.series,
     unique=True,
     sqlite_where=sa.text("status = 'current'"),
     postgresql_where=sa.text("status = 'current'"),

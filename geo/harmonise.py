@@ -36,6 +36,7 @@ from geo.recognition import unit_findings
 from geo.validation import validate
 
 if TYPE_CHECKING:
+    from geo.evidence import Evidence
     from geo.study import LayerSpec, Study
 
 REPAIR_TOLERANCE = 1e-3
@@ -103,6 +104,7 @@ class City:
     """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids.
 
     `decided` are the decisions of people about names; `scenario` names the population scenario it stands under, empty is now.
+    `evidence` (`geo.evidence.Evidence`) is what was weighed where there are several sources of damage.
     """
 
     study: Study
@@ -110,6 +112,7 @@ class City:
     layers: Mapping[str, Layer] = field(default_factory=dict)
     decided: Decided = field(default_factory=Decided)
     scenario: str = ""
+    evidence: Evidence | None = None
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:
         """A layer's table, or None where the study has no such layer."""
@@ -406,4 +409,4 @@ def _by_name(layer: Layer, bare: Flags, zones: gpd.GeoDataFrame, decided: Decide
 
 def _telling(name: str) -> str | None:
     """The column that tells most of a row that is left out."""
-    return {"damage": "state", "facilities": "kind"}.get(name)
+    return {"damage": "state", "facilities": "kind"}.get(name.partition("/")[0])

@@ -29,6 +29,7 @@ REASONS: dict[str, Message] = {
     "geometry-invalid": message("Geometry can't be repaired with certainty"),
     "value-unusable": message("The value can't be used and counts as unknown"),
     "repeated": message("Exact repetition of an earlier row"),
+    "other-evidence": message("Another source counts for this structure"),
     "complaint-repeated": message("The same complaint again"),
     "no-neighbourhood": message("No neighbourhood of that code or name"),
     "neighbourhood-counted": message("Another row already counts that neighbourhood"),

@@ -16,8 +16,23 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import agreement, complaints, confidence, criteria, decisions, explain, population, ranking, registers, scenarios, scoring
+from geo import (
+    agreement,
+    complaints,
+    confidence,
+    criteria,
+    decisions,
+    evidence,
+    explain,
+    population,
+    ranking,
+    registers,
+    scenarios,
+    scoring,
+)
 from geo.errors import Finding, LayerError, TarmimError, errors_in
+from geo.evidence import LAYER as DAMAGE
+from geo.evidence import MAIN, series_of, weigh
 from geo.harmonise import City, Layer, by_code, place, read_layer, read_zones
 from geo.left_out import noted, together
 from geo.messages import Message, message
@@ -46,7 +61,8 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     Parameters
     ----------
     accepted
-        Layers that have an accepted dataset (`geo.surveys.accepted`); they go before the files that `study.toml` names.
+        Layers that have an accepted dataset (`geo.surveys.accepted`); they go before the files that `study.toml` names. Damage may
+        have several, which are weighed against each other (`geo.evidence`).
 
     Raises
     ------
@@ -75,7 +91,12 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     if complained is not None:
         placed["complaints"] = place(complaints.at_assets(complained, placed), zones, decided)
     placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], (*noticed, *decided.astray(zones.index)))
-    return City(study, zones, placed, decided)
+    weighed = None
+    sources = {name: place(layer, zones, decided) for name, layer in accepted.items() if series_of(name) != MAIN}
+    if sources:
+        sources |= {name: placed[name] for name in (DAMAGE,) if name in placed}
+        placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"))
+    return City(study, zones, placed, decided, evidence=weighed)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
@@ -101,7 +122,8 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
     findings += [*scoring.cautions(scheme), *beside.findings, *sure.findings]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
-    info["tables"] = {**beside.labels, **sure.labels}
+    side_by_side, titles = evidence.tables(city.evidence)
+    info["tables"] = {**beside.labels, **sure.labels, **titles}
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [
         ranks,
@@ -113,7 +135,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         reasons,
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
-    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables})
+    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side})
 
 
 def check(

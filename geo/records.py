@@ -58,7 +58,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An immutable version of a layer. `rows` and `bytes` are of its file; `change` is there right after it was accepted."""
+    """An immutable version of a layer; one of each series of a layer is current (`geo.evidence`).
+
+    `rows` and `bytes` are of its file; `change` is there right after it was accepted.
+    """
 
     id: str
     layer: str
@@ -72,6 +75,7 @@ class Dataset:
     provenance: Mapping[str, Any]
     status: DatasetStatus
     supersedes: str | None
+    series: str = "main"
     change: Change | None = field(default=None, compare=False)
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from geo import decisions, registers, scenarios
+from geo import decisions, evidence, registers, scenarios
 from geo.errors import ExportError, Finding, not_written
-from geo.harmonise import City
+from geo.harmonise import City, Layer
 from geo.left_out import UNKNOWN_VALUE
 from geo.ranking import rank
 from geo.scheme import Scheme
@@ -70,7 +70,7 @@ def describe(
     city: City, scheme: Scheme, measured: list[str], findings: list[Finding], left_out: gpd.GeoDataFrame
 ) -> dict[str, Any]:
     """The content of `run.json`, the id included; the same inputs give the same bytes on every machine."""
-    inputs = {
+    inputs: dict[str, Any] = {
         "tarmim": version("tarmim"),
         "study": {
             "id": city.study.id,
@@ -79,7 +79,7 @@ def describe(
             "generated": city.study.generated,
         },
         "scheme": scheme.model_dump(mode="json"),
-        "layers": [_layer_record(city, name, left_out[left_out["layer"] == name]) for name in city.layers],
+        "layers": [_layer_record(layer, left_out[left_out["layer"] == layer.name]) for layer in _sources(city)],
         "seed": scheme.confidence.seed,
     }
     if city.decided.sha256:  # a study without decisions keeps the id it had
@@ -88,6 +88,8 @@ def describe(
             "sha256": city.decided.sha256,
             "names": [asdict(one) for one in city.decided.made],
         }
+    if city.evidence is not None:
+        inputs["evidence"] = evidence.record(city.evidence)
     if city.scenario:  # the id of a run of now stays what it was
         inputs["scenario"] = scenarios.record(city)
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
@@ -117,16 +119,23 @@ def measure_record(name: str) -> dict[str, Any]:
     }
 
 
-def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
+def _sources(city: City) -> list[Layer]:
+    """The layers; in place of one whose sources were weighed, these sources."""
+    if city.evidence is None:
+        return list(city.layers.values())
+    weighed = {evidence.LAYER: list(city.evidence.sources.values())}
+    return [one for name, layer in city.layers.items() for one in weighed.get(name, [layer])]
+
+
+def _layer_record(layer: Layer, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
     """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
-    layer = city.layers[name]
-    spec = layer.spec
+    name, spec = layer.name.partition("/")[0], layer.spec
     settings = spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True)
     if "extent" in settings:  # the same inputs give the same id wherever they lie
         settings["extent"] = Path(settings["extent"]).name
     lost = int(left_out.loc[left_out["reason"] != UNKNOWN_VALUE, "row"].nunique())
     return {
-        "layer": name,
+        "layer": layer.name,
         "label": registers.both(registers.register("layers")[name], "name"),
         "file": Path(spec.path).name,
         "sha256": layer.sha256,

@@ -8,6 +8,7 @@ war are ten years old and more.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from geo.run import Run
 
 NOW = "now"
+FILES = ("path", "add")  # entries of a scenario that name files
 
 
 def under(city: City, name: str) -> City:
@@ -150,10 +152,14 @@ def _added(city: City, path: str) -> People:
 
 
 def record(city: City) -> dict[str, Any]:
-    """What a run says of its scenario: id, names, settings, hashes of its files."""
+    """What a run says of its scenario: id, names, settings, hashes of its files; the same wherever the files lie."""
     chosen = city.study.scenarios[city.scenario]
     settings = chosen.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
-    hashes = {str(text): sha256(city.study.path(text)) for text in (chosen.path, chosen.add) if text is not None}
+    hashes = {}
+    for entry in FILES:
+        if entry in settings:
+            hashes[entry] = sha256(city.study.path(settings[entry]))
+            settings[entry] = Path(settings[entry]).name
     return {"id": city.scenario, "name": chosen.name.model_dump(), "settings": settings, "sha256": hashes}
 
 

@@ -42,6 +42,7 @@ from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
 from geo.errors import ExportError, Finding, UnknownNameError, finding
+from geo.evidence import MAIN, check_series
 from geo.fsck import ORIGINAL, RECEIPT, UPLOADS, damaged, dead_uploads, known_files, known_places, sha256_of
 from geo.messages import Message, message
 from geo.overrides import Override, decided
@@ -280,9 +281,10 @@ class Store:
         layer: str | None = None,
         date: datetime.date | None = None,
         trust: str | None = None,
+        series: str = MAIN,
         origin: str = "",
     ) -> Dataset:
-        """Make a table the current dataset of its layer; the one before is superseded and stays.
+        """Make a table the current dataset of its layer and series; the one before is superseded and stays.
 
         A table that is a dataset already becomes current again, with its first provenance; nothing is written for it.
 
@@ -296,6 +298,8 @@ class Store:
             When its state of the ground was seen.
         trust
             A word for how far its source is trusted.
+        series
+            The kind of evidence, where datasets of several kinds stand side by side.
 
         Returns
         -------
@@ -305,19 +309,24 @@ class Store:
         Raises
         ------
         StoreError
-            The survey is not checked or was returned, columns can't be kept, or there is no room on the disk.
+            The survey is not checked or was returned, columns can't be kept, there is no room on the disk, or the very same
+            table counts already in another series.
+        SchemaError
+            No such series.
         UnknownNameError
             No such layer.
         """
         now = utc(now)
         layer = self._layer(survey, layer)
+        check_series(layer, series)
         with mended(self.folder.name):
             self._room(0)
         ordered = datasets.in_order(table, layer)
         ident = datasets.content_id(ordered, layer)
         entry: dict[str, Any] = {"id": ident, "layer": layer, "survey_id": survey, "made_at": now, "rows": len(ordered)}
-        entry |= {"date": date, "trust": trust, "provenance": dict(provenance), "status": "current"}
-        change = self._compared(layer, ordered, ident)
+        entry |= {"series": series, "date": date, "trust": trust, "provenance": dict(provenance), "status": "current"}
+        change = self._compared(layer, series, ordered, ident)
+        beside = {} if series == MAIN else {"series": series}
         with self._making() as step:
             made = step.folder / "content.parquet"
             with self._view() as connection:
@@ -328,20 +337,28 @@ class Store:
                 entry |= {"sha256": sha256_of(made), "bytes": made.stat().st_size}
             while True:
                 with writing(self.engine) as connection:
-                    before = _current(connection, layer)
+                    before = _current(connection, layer, series)
                     fits = change.before == (before["id"] if before is not None else None)
                     if fits:
                         was = None if survey is None else _known(connection, catalogue.surveys, survey)
                         made_of = self._enter(connection, step, made, entry, before)
                         if change.before != ident or (was is not None and was["status"] != "accepted"):
-                            _log(connection, now, by, origin, "dataset-accepted", ident, {"survey": survey, **change.counts()})
+                            _log(
+                                connection,
+                                now,
+                                by,
+                                origin,
+                                "dataset-accepted",
+                                ident,
+                                {"survey": survey, **beside, **change.counts()},
+                            )
                         if was is not None and was["status"] != "accepted":
                             _ready(was)
                             decided = {"status": "accepted", "decided_by": _text(by), "decided_at": now, "reason": None}
                             _update(connection, catalogue.surveys, was["id"], decided)
                 if fits:
                     break
-                change = self._compared(layer, ordered, ident)  # somebody was quicker
+                change = self._compared(layer, series, ordered, ident)  # somebody was quicker
             step.place = None
         return replace(dataset_of(made_of), change=change)
 
@@ -359,8 +376,11 @@ class Store:
             _update(connection, table, before["id"], {"status": "superseded"})
         known = _row(connection, table, ident)
         if known is not None:
-            _update(connection, table, ident, {"status": "current"})
-            return {**known, "status": "current"}
+            if known["status"] == "current" and known["series"] != entry["series"]:
+                raise StoreError(_counts_elsewhere(known))
+            again = {"status": "current", "series": entry["series"]}
+            _update(connection, table, ident, again)
+            return {**known, **again}
         full = {**entry, "supersedes": None if before is None else before["id"]}
         connection.execute(sa.insert(table), full)
         step.move(made, f"layers/{entry['layer']}/{ident}.parquet")
@@ -378,9 +398,9 @@ class Store:
             raise ValueError("a table without a survey needs its layer")
         return _known_layer(layer)
 
-    def _compared(self, layer: str, table: pd.DataFrame, ident: str) -> Change:
+    def _compared(self, layer: str, series: str, table: pd.DataFrame, ident: str) -> Change:
         with self._view() as connection:
-            before = _current(connection, layer)
+            before = _current(connection, layer, series)
         if before is not None and before["id"] == ident:
             return Change(ident, 0, rows_same=len(table))
         if before is not None:
@@ -401,7 +421,7 @@ class Store:
             return dataset_of(_known(connection, catalogue.datasets, ident))
 
     def datasets(self, layer: str | None = None, *, current: bool = True) -> list[Dataset]:
-        """The current dataset of each layer, or all there ever were, newest first; of one layer where given."""
+        """The current dataset of each layer and series, or all there ever were, newest first; of one layer where given."""
         table = catalogue.datasets
         query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
         if layer is not None:
@@ -863,9 +883,10 @@ def _known(connection: Connection, table: sa.Table, ident: str) -> dict[str, Any
     return row
 
 
-def _current(connection: Connection, layer: str) -> dict[str, Any] | None:
+def _current(connection: Connection, layer: str, series: str) -> dict[str, Any] | None:
     table = catalogue.datasets
-    row = connection.execute(sa.select(table).where(table.c.layer == layer, table.c.status == "current")).one_or_none()
+    chosen = (table.c.layer == layer, table.c.series == series, table.c.status == "current")
+    row = connection.execute(sa.select(table).where(*chosen)).one_or_none()
     return None if row is None else dict(row._mapping)
 
 
@@ -924,6 +945,18 @@ def _file_name(name: str) -> str:
     """
     last = _text(name).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     return " ".join(last.split())[:NAME_LENGTH] or "-"
+
+
+def _counts_elsewhere(known: Mapping[str, Any]) -> Finding:
+    """The very same table counts in another series: it would be evidence for itself."""
+    return finding(
+        "series-repeated",
+        "error",
+        str(known["id"]),
+        message("The very same table counts already, in the series {series}.", series=known["series"]),
+        expected=message("Another source than the one that counts."),
+        remedy=message("Withdraw that dataset first, or leave it where it is."),
+    )
 
 
 def _wrong_size(found: Message) -> Finding:

@@ -25,6 +25,7 @@ from geo import deliveries, uploads
 from geo.archives import limits
 from geo.catalogue import FILE as CATALOGUE
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
+from geo.evidence import MAIN, check_series
 from geo.export import records
 from geo.harmonise import Layer, declared_extent, read_layer
 from geo.intake import Examined, examine
@@ -232,11 +233,14 @@ def accept(
     *,
     by: str,
     now: datetime.datetime,
+    series: str = MAIN,
     origin: str = "",
     allow: Allow = "upload",
     step: Step = silent,
 ) -> Dataset:
     """Make a checked survey the current dataset of its layer; the table is read again from the original with the same choices.
+
+    In a `series` of its own it stands beside the others as evidence (`geo.evidence`).
 
     Raises
     ------
@@ -245,6 +249,7 @@ def accept(
     StoreError
         It was not checked or was returned, or the disk refuses.
     """
+    check_series(store.survey(survey).layer, series)
     checked = check(store, study, survey, now=now, allow=allow, step=step)
     raise_errors(checked.findings, LayerError)
     layer = checked.layer
@@ -259,7 +264,8 @@ def accept(
         "left_out": _listed(layer.left_out),
     }
     step(message("Writing the dataset"))
-    return store.accept(survey, layer.frame, by=by, now=now, provenance=provenance, date=layer.spec.date, origin=origin)
+    date = layer.spec.date
+    return store.accept(survey, layer.frame, by=by, now=now, provenance=provenance, date=date, series=series, origin=origin)
 
 
 def _listed(table: gpd.GeoDataFrame) -> list[dict[str, Any]]:
@@ -285,8 +291,14 @@ def from_store(store: Store, study: Study) -> dict[str, Layer]:
 
 
 def layers_of(study: Study, datasets: Sequence[tuple[Dataset, pd.DataFrame]]) -> dict[str, Layer]:
-    """Datasets with their tables as the layers of a run."""
-    return {dataset.layer: as_layer(study, dataset, table) for dataset, table in datasets}
+    """Datasets with their tables as the layers of a run, by their names with series (`geo.evidence`)."""
+    layers = [as_layer(study, dataset, table) for dataset, table in datasets]
+    return {layer.name: layer for layer in layers}
+
+
+def name_of(dataset: Dataset) -> str:
+    """The name of a dataset's layer in a run: `damage`, or with its series `damage/field`."""
+    return dataset.layer if dataset.series == MAIN else f"{dataset.layer}/{dataset.series}"
 
 
 def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
@@ -296,8 +308,10 @@ def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
     extent, hash_of_extent = declared_extent(study, spec, dataset.layer)
     lost = pd.DataFrame(told["left_out"], columns=[*COLUMNS, "wkt"])
     shapes = gpd.GeoSeries.from_wkt(lost.pop("wkt"), crs=study.crs) if len(lost) else gpd.GeoSeries([], crs=study.crs)
+    name = name_of(dataset)
+    lost["layer"] = name
     return Layer(
-        dataset.layer,
+        name,
         table,
         spec,
         together([gpd.GeoDataFrame(lost, geometry=shapes)], study.crs),

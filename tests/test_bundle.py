@@ -171,3 +171,37 @@ def test_aleppo(shared, tmp_path):
     (folder / "study.toml").write_text(text.replace("../../../../shared/data", str(shared / "data")), encoding="utf-8")
     study, run = ranked(folder)
     assert bundle.verify(packed(study, run, tmp_path / "aleppo.zip")).same_numbers
+
+
+def test_decisions_on_names_and_the_scenario_go_along(demo, tmp_path):
+    """The run stands on both: without them another run would come out."""
+    from geo import decisions, scenarios
+
+    (demo / "decisions").mkdir()
+    (demo / decisions.FILE).write_text("layer,name,id,by,at\n", encoding="utf-8")
+    study, scheme = pipeline.open_study(demo)
+    with Store.open(demo) as store:
+        run = pipeline.assess(scenarios.under(pipeline.read_city(study), "returnees"), scheme)
+        store.add_run(run, NOW)
+    assert run.info["decisions"]["sha256"]
+    assert set(run.info["scenario"]["sha256"]) == {"add"}
+    file = packed(study, run, tmp_path / "returnees.zip")
+    shutil.rmtree(demo)
+    found = bundle.verify(file)
+    assert (found.same_id, found.same_ranks, found.same_numbers) == (True, True, True)
+
+
+@pytest.mark.parametrize("gone", ["decisions/names.csv", "returnees.csv"])
+def test_decisions_or_scenario_that_changed_are_not_bundled(demo, tmp_path, gone):
+    from geo import decisions, scenarios
+
+    (demo / "decisions").mkdir()
+    (demo / decisions.FILE).write_text("layer,name,id,by,at\n", encoding="utf-8")
+    study, scheme = pipeline.open_study(demo)
+    with Store.open(demo) as store:
+        run = pipeline.assess(scenarios.under(pipeline.read_city(study), "returnees"), scheme)
+        store.add_run(run, NOW)
+    (demo / gone).unlink()
+    with pytest.raises(LayerError) as refused:
+        packed(study, run, tmp_path / "x.zip")
+    assert [one.code for one in refused.value.findings] == ["input-changed"]
