@@ -325,6 +325,8 @@ def test_names_with_attacks_stay_out_of_the_template_engine() -> None:
 
 
 def test_a_shared_link_and_back_and_forward_restore_the_view(town: Any, visit: Any, run: Run) -> None:
+    from playwright.sync_api import expect
+
     page = visit(town("en")).page
     page.click("#row-2")
     page.select_option("#measure", "damage_index")
@@ -341,11 +343,11 @@ def test_a_shared_link_and_back_and_forward_restore_the_view(town: Any, visit: A
     centre = "(() => { const c = map_tarmim.getCenter(); return [map_tarmim.getZoom(), c.lat, c.lng]; })()"
     assert there.evaluate(centre) == pytest.approx(page.evaluate(centre), abs=2e-3)
     page.go_back()
-    page.wait_for_function("document.documentElement.lang === 'en'")
+    page.wait_for_selector("html[lang=en]")
     page.go_back()
-    page.wait_for_function("document.getElementById('measure').value === 'score'")
+    expect(page.locator("#measure")).to_have_value("score")
     page.go_forward()
-    page.wait_for_function("document.getElementById('measure').value === 'damage_index'")
+    expect(page.locator("#measure")).to_have_value("damage_index")
     assert page.get_attribute("#row-2", "aria-selected") == "true"
 
 
@@ -437,7 +439,7 @@ def test_a_layer_that_cannot_be_loaded_says_so(site: Site, visit: Any) -> None:
     site.answers["/town/complaints.json"] = ("text/plain", b"")
     watch.page.click("#layers summary")
     watch.page.click("#layer-complaints")
-    watch.page.wait_for_function("document.getElementById('status-complaints').textContent.includes('loaded')")
+    watch.page.locator("#status-complaints", has_text="loaded").wait_for()
     assert not watch.page.is_checked("#layer-complaints")
     assert [said for said in watch.trouble if "404" not in said] == []
     watch.trouble.clear()
