@@ -257,7 +257,7 @@ def fair_shares(edges: Edges, seconds: Floats, targets: Ints, people: Floats, re
         Index: names. `group` (see `groups`), `exact`, and of people, person-minutes and joined the share `fair_…` and, where it is
         sampled, its standard error `fair_…_se` (0 where exact). Shares sum to what all repairs give together.
     """
-    first = required(repairs)
+    waiting = _Order.of(repairs)
     choices = parameters()["fair_share"]
     group = groups(edges, seconds, targets, repairs)
     work = Roadwork(edges, seconds, targets, people, repairs)
@@ -266,10 +266,10 @@ def fair_shares(edges: Edges, seconds: Floats, targets: Ints, people: Floats, re
     for number in range(group.max() + 1 if len(group) else 0):
         members = np.flatnonzero(group == number)
         if len(members) <= choices["exact_up_to"]:
-            share[members] = _by_subsets(work, members.tolist(), first)
+            share[members] = _by_subsets(work, members.tolist(), waiting)
         else:
             rng = np.random.default_rng([choices["seed"], number])
-            share[members], error[members] = _by_orders(work, members.tolist(), first, choices["samples"], rng)
+            share[members], error[members] = _by_orders(work, members.tolist(), waiting, choices["samples"], rng)
             exact[members] = False
     table = pd.DataFrame({"group": group, "exact": exact}, index=pd.Index(repairs.names, name="repair"))
     for column, name in enumerate(GAINS):
@@ -278,12 +278,28 @@ def fair_shares(edges: Edges, seconds: Floats, targets: Ints, people: Floats, re
     return table
 
 
-def _released(one: int, present: set[int], members: Sequence[int], first: Sequence[frozenset[int]]) -> list[int]:
-    """Repairs that begin to count when `one` joins those present: itself if it waits for nothing, and who waited for it."""
-    return [other for other in members if other in present and (other == one or one in first[other]) and first[other] <= present]
+@dataclass(frozen=True)
+class _Order:
+    """What each repair waits for, and who waits for it, itself among them; however far."""
+
+    first: list[frozenset[int]]
+    then: list[list[int]]
+
+    @classmethod
+    def of(cls, repairs: Repairs) -> _Order:
+        first = required(repairs)
+        then = [[one] for one in range(len(repairs))]
+        for one, before in enumerate(first):
+            for other in before:
+                then[other].append(one)
+        return cls(first, then)
+
+    def released(self, one: int, present: set[int]) -> list[int]:
+        """Repairs that begin to count when `one` joins those present."""
+        return [other for other in self.then[one] if other in present and self.first[other] <= present]
 
 
-def _by_subsets(work: Roadwork, members: Sequence[int], first: Sequence[frozenset[int]]) -> Floats:
+def _by_subsets(work: Roadwork, members: Sequence[int], waiting: _Order) -> Floats:
     """Shapley values from the gains of all subsets, each reached from one with a repair less."""
     count = len(members)
     gains = np.zeros((1 << count, len(GAINS)))
@@ -292,7 +308,7 @@ def _by_subsets(work: Roadwork, members: Sequence[int], first: Sequence[frozense
         for bit in range(position, count):
             one = members[bit]
             present.add(one)
-            done = [(other, work.do(other)) for other in _released(one, present, members, first)]
+            done = [(other, work.do(other)) for other in waiting.released(one, present)]
             gains[subset | 1 << bit] = gains[subset] + _gain_of(work, done)
             visit(subset | 1 << bit, bit + 1, present)
             for other, before in reversed(done):
@@ -317,7 +333,7 @@ def _gain_of(work: Roadwork, done: Sequence[tuple[int, dict[int, float]]]) -> Fl
 
 
 def _by_orders(
-    work: Roadwork, members: Sequence[int], first: Sequence[frozenset[int]], samples: int, rng: np.random.Generator
+    work: Roadwork, members: Sequence[int], waiting: _Order, samples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Shapley values as means over drawn orders, each with its reverse, and their standard errors."""
     total, squares = np.zeros((len(members), len(GAINS))), np.zeros((len(members), len(GAINS)))
@@ -330,7 +346,7 @@ def _by_orders(
             trail: list[tuple[int, dict[int, float]]] = []
             for one in sequence:
                 present.add(one)
-                done = [(other, work.do(other)) for other in _released(one, present, members, first)]
+                done = [(other, work.do(other)) for other in waiting.released(one, present)]
                 pair[place[one]] += _gain_of(work, done) / 2
                 trail += done
             for other, before in reversed(trail):
@@ -425,7 +441,7 @@ def after_each(
     """
     if len(set(order)) != len(order):
         raise ValueError("each repair can be done once")
-    first = required(repairs)
+    waiting = _Order.of(repairs)
     rows = {}
     for kind, nodes in targets.items():
         work = Roadwork(edges, seconds, nodes, people, repairs)
@@ -433,7 +449,7 @@ def after_each(
         present: set[int] = set()
         for step, one in enumerate(order, start=1):
             present.add(one)
-            for other in _released(one, present, sorted(present), first):
+            for other in waiting.released(one, present):
                 work.do(other)
             rows[kind, step] = _state(repairs.names[one], np.array(work.times), people, work.cap)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["kind", "step"])
