@@ -95,9 +95,9 @@ def edge_losses(edges: Edges, seconds: Floats, targets: Ints, people: Floats) ->
     Returns
     -------
     DataFrame
-        Index: edge. `people_lost` (within the limit now, not then), `person_minutes` (capped), `cut_off` (a way now, none then), the
-        first two also as shares (0 to 1) of all people, and of all people times the cap; `bridge`. Edges that are not listed lose
-        nothing.
+        Index: edge. `people_lost` (within the limit now, not then), `person_minutes` (capped), `cut_off` (a way now, none then),
+        the first two also as shares (0 to 1) of all people, and of all people times the cap; `bridge`. Edges that are not listed
+        lose nothing.
     """
     options = parameters()
     limit, cap = 60.0 * options["limit_min"], 60.0 * options["cap_min"]
@@ -149,7 +149,7 @@ def _below(onward: Ints) -> tuple[Ints, Ints]:
     """Nodes in an order in which all whose way leads through a node follow it at once, and how many they are with itself."""
     n = len(onward)
     children: list[list[int]] = [[] for _ in range(n)]
-    roots = []
+    roots: list[int] = []
     for node, next_node in enumerate(onward.tolist()):
         (children[next_node] if next_node >= 0 else roots).append(node)
     order: list[int] = []
@@ -172,7 +172,9 @@ class _Walk:
         self.times, self.position = times.tolist(), position.tolist()
         self.out: list[list[tuple[int, float, int]]] = [[] for _ in range(found.n)]
         self.into: list[list[tuple[int, float, int]]] = [[] for _ in range(found.n)]
-        for start, end, seconds, edge in zip(*(one.tolist() for one in (found.start, found.end, found.seconds, found.edge)), strict=True):
+        for start, end, seconds, edge in zip(
+            *(one.tolist() for one in (found.start, found.end, found.seconds, found.edge)), strict=True
+        ):
             self.out[start].append((end, seconds, edge))
             self.into[end].append((start, seconds, edge))
 

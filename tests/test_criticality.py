@@ -81,8 +81,8 @@ def test_bridges_are_those_of_networkx(seed):
 def test_losses_by_hand():
     r"""Hospital at 0; from 1 to 3 two ways, of which 1–2–3 is the quicker; 4 hangs on 3 alone.
 
-        0 ──10── 1 ──5── 2 ──5── 3 ──5── 4      people: 100 at 1, 200 at 2, 300 at 3, 400 at 4
-                  \──────25──────/
+    0 ──10── 1 ──5── 2 ──5── 3 ──5── 4      people: 100 at 1, 200 at 2, 300 at 3, 400 at 4
+              \──────25──────/
     """
     edges = graph(5, (0, 1), (1, 2), (2, 3), (1, 3), (3, 4), (0, 1))
     seconds = np.array([10, 5, 5, 25, 5, np.inf]) * MINUTE

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo import access, repair_value
-from geo.repair_value import NeedsError, Repairs, after_each, fair_shares, groups, required, road_table, single_values
+from geo import access
+from geo.errors import NeedsError
+from geo.fair_share import fair_shares, groups
+from geo.repair_value import after_each, road_table, single_values
+from geo.repairs import Repairs, Roadwork, required
 from geo.routing import Edges, to_nearest
 
 MINUTE = 60.0
@@ -163,7 +166,7 @@ def test_the_detour_around_a_closed_street():
 
 @given(works())
 def test_values_are_those_of_full_recomputation(work):
-    edges, seconds, targets, people, repairs = work
+    repairs = work[-1]
     values = single_values(*work)
     first = required(repairs)
     for one in range(len(repairs)):
@@ -178,7 +181,7 @@ def test_times_after_repairs_are_those_of_full_recomputation_to_the_last_bit_and
     edges, seconds, targets, people, repairs = work
     seconds, repaired = seconds * 0.1, repairs.seconds * 0.1  # so that sums are rounded
     repairs = Repairs(repairs.names, repairs.edge, repairs.repair, repaired)
-    trial = repair_value.Roadwork(edges, seconds, targets, people, repairs)
+    trial = Roadwork(edges, seconds, targets, people, repairs)
     order = data.draw(st.permutations(range(len(repairs))))
     then_s, done = seconds.copy(), []
     for one in order:
@@ -215,7 +218,13 @@ def corridor(count, rng):
     seconds = rng.integers(150, 240, len(edges)).astype(float)
     now = np.where(np.arange(len(edges)) < count, seconds * 4, seconds * 4)
     every = np.arange(count)
-    return edges, now, HOSPITAL, rng.integers(1, 50, count + 1).astype(float), Repairs(tuple(map(str, every)), every, every, seconds[:count])
+    return (
+        edges,
+        now,
+        HOSPITAL,
+        rng.integers(1, 50, count + 1).astype(float),
+        Repairs(tuple(map(str, every)), every, every, seconds[:count]),
+    )
 
 
 def test_sampled_shares_agree_with_exact_ones(monkeypatch):
