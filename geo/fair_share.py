@@ -109,11 +109,10 @@ def _by_orders(
     work: Roadwork, members: Sequence[int], waiting: Waiting, samples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Shapley values as means over drawn orders, each with its reverse, and their standard errors."""
-    total, squares = np.zeros((len(members), len(GAINS))), np.zeros((len(members), len(GAINS)))
+    drawn = np.zeros((samples, len(members), len(GAINS)))
     place = {one: position for position, one in enumerate(members)}
-    for _ in range(samples):
+    for pair in drawn:
         order = rng.permutation(np.array(members)).tolist()
-        pair = np.zeros_like(total)
         for sequence in (order, order[::-1]):
             present: set[int] = set()
             trail: list[tuple[int, dict[int, float]]] = []
@@ -124,8 +123,4 @@ def _by_orders(
                 trail += done
             for other, before in reversed(trail):
                 work.undo(other, before)
-        total += pair
-        squares += pair**2
-    mean = total / samples
-    spread = np.maximum(squares - samples * mean**2, 0.0) / (samples - 1)
-    return mean, np.sqrt(spread) / sqrt(samples)
+    return drawn.mean(axis=0), drawn.std(axis=0, ddof=1) / sqrt(samples)

@@ -117,7 +117,8 @@ def _worst_detour(edges: Edges, seconds: Floats, repairs: Repairs) -> Floats:
     if len(repairs.edge) == 0:
         return np.full(len(repairs), np.nan)
     longer = pd.Series(detours(edges, seconds, repairs.edge, repairs.seconds) / 60)
-    return longer.groupby(repairs.repair).max().reindex(range(len(repairs))).to_numpy()
+    worst = longer.groupby(repairs.repair).max().reindex(range(len(repairs)))
+    return np.asarray(worst, dtype=np.float64)
 
 
 def after_each(

@@ -190,7 +190,7 @@ class Roadwork:
         return fsum(back), fsum(saved) / 60, fsum(joined)
 
     def together(self, chosen: Iterable[int]) -> tuple[Gain, dict[int, float]]:
-        """Gain of several repairs done together, whatever they need, and the new times of the nodes that gain; all is taken back."""
+        """Gain of several repairs at once, whatever they need, and the new times of the nodes that gain; all is taken back."""
         done = [(one, self.do(one)) for one in chosen]
         gain = self.gain(*(before for _, before in done))
         after = {node: self.times[node] for _, before in done for node in before}
