@@ -21,7 +21,7 @@ import pandas as pd
 
 from geo.equity import median
 from geo.overlay import Floats, Ints, Shapes
-from geo.routing import Bools, Edges, to_each, to_nearest
+from geo.routing import Bools, Edges, arcs, search, to_each
 
 Targets = Mapping[str, Ints]  # by kind of facility: the nodes where one works
 NOWHERE = -1
@@ -89,7 +89,8 @@ def minutes(edges: Edges, seconds: Floats, targets: Targets) -> pd.DataFrame:
     >>> minutes(street, np.array([60.0, 120.0]), {"hospital": np.array([0]), "school": np.array([2])}).to_numpy().tolist()
     [[0.0, 3.0], [1.0, 2.0], [3.0, 0.0]]
     """
-    return pd.DataFrame({kind: to_nearest(edges, seconds, nodes) / 60 for kind, nodes in targets.items()}, index=range(edges.n))
+    found = arcs(edges, seconds)
+    return pd.DataFrame({kind: search(found, nodes) / 60 for kind, nodes in targets.items()}, index=range(edges.n))
 
 
 def reached(residents: Residents, **states: pd.DataFrame) -> pd.DataFrame:

@@ -85,8 +85,14 @@ def arcs(edges: Edges, seconds: Floats) -> Arcs:
     start = np.concatenate([edges.tail[there], edges.head[back]]).astype(np.intp)
     end = np.concatenate([edges.head[there], edges.tail[back]]).astype(np.intp)
     edge = np.concatenate([there, back])
-    order = np.lexsort((values[edge], start, end))
-    return Arcs(edges.n, start[order], end[order], values[edge][order], edge[order])
+    cost, pair = values[edge], end * np.intp(edges.n) + start
+    order = np.argsort(pair)
+    # one fast sort; only the few parallel arcs need their seconds compared
+    same = pair[order][1:] == pair[order][:-1]
+    parallel = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    among = order[parallel]
+    order[parallel] = among[np.lexsort((edge[among], cost[among], pair[among]))]
+    return Arcs(edges.n, start[order], end[order], cost[order], edge[order])
 
 
 def backwards(found: Arcs) -> csr_array:
