@@ -21,7 +21,7 @@ import pandas as pd
 
 from geo.equity import median
 from geo.overlay import Floats, Ints, Shapes
-from geo.routing import Bools, Edges, arcs, search, to_each
+from geo.routing import Bools, Edges, arcs, people_of, search, to_each
 
 Targets = Mapping[str, Ints]  # by kind of facility: the nodes where one works
 NOWHERE = -1
@@ -73,7 +73,7 @@ class Residents:
         return np.asarray(self.placed & ~np.isnan(self.people))
 
     def at_nodes(self, n: int) -> Floats:
-        """People by node, of the rows that count.
+        """People by node of a graph with n nodes, of the rows that count.
 
         >>> three = Residents(np.array([1, 1, -1]), np.array([5.0, np.nan, 7.0]), np.array(["A", "A", "A"]))
         >>> three.at_nodes(2).tolist()
@@ -216,6 +216,7 @@ def places_per_person(edges: Edges, seconds: Floats, targets: Ints, capacity: Fl
     """
     zones = 60 * np.array(parameters()["catchment"]["zone_min"], dtype=np.float64)
     weights = np.array([*parameters()["catchment"]["weight"], 0.0])
+    people = people_of(edges.n, people)
     places, unknown = np.zeros(edges.n), np.zeros(edges.n, dtype=bool)
     for room, way in zip(capacity, to_each(edges, seconds, targets, limit_s=zones[-1]), strict=True):
         weight = weights[np.searchsorted(zones, way, side="left")]

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from geo.access import parameters
 from geo.overlay import Floats, Ints
-from geo.routing import Arcs, Bools, Edges, arcs, backwards, checked
+from geo.routing import Arcs, Bools, Edges, arcs, backwards, checked, nodes_of, people_of
 
 COLUMNS = ("people_lost", "people_lost_share", "person_minutes", "person_minutes_share", "cut_off", "bridge")
 
@@ -101,7 +101,7 @@ def edge_losses(edges: Edges, seconds: Floats, targets: Ints, people: Floats) ->
     """
     options = parameters()
     limit, cap = 60.0 * options["limit_min"], 60.0 * options["cap_min"]
-    found = arcs(edges, seconds)
+    found, people = arcs(edges, seconds), people_of(edges.n, people)
     times, tree = _quickest(found, targets)
     order, size = _below(tree[0])
     part = bridges(edges, seconds)
@@ -132,7 +132,7 @@ def edge_losses(edges: Edges, seconds: Floats, targets: Ints, people: Floats) ->
 
 def _quickest(found: Arcs, targets: Ints) -> tuple[Floats, tuple[Ints, Ints]]:
     """Times, and of each node the next node on its quickest way and the edge that leads there, -1 where none."""
-    goals = np.unique(targets)
+    goals = nodes_of(found.n, targets)
     if len(goals) == 0:
         nothing = np.full(found.n, -1, dtype=np.intp)
         return np.full(found.n, np.inf), (nothing, nothing)

@@ -18,7 +18,7 @@ from geo.access import parameters
 from geo.errors import NeedsError, finding
 from geo.messages import message
 from geo.overlay import Floats, Ints
-from geo.routing import Arc, Edges, arcs, lengthen, search, shorten, steps
+from geo.routing import Arc, Edges, arcs, lengthen, people_of, search, shorten, steps
 
 GAINS = ("people", "person_minutes", "joined")
 Gain = tuple[float, ...]
@@ -153,10 +153,12 @@ class Roadwork:
     def __init__(self, edges: Edges, seconds: Floats, targets: Ints, people: Floats, repairs: Repairs) -> None:
         now = arcs(edges, seconds)
         self.times: list[float] = search(now, targets).tolist()
-        self.people: list[float] = np.asarray(people, dtype=np.float64).tolist()
+        self.people: list[float] = people_of(edges.n, people).tolist()
         self.limit, self.cap = (60.0 * parameters()[name] for name in ("limit_min", "cap_min"))
         self._into = steps(now)
         self._arcs: list[list[Arc]] = [[] for _ in repairs.names]
+        if len(repairs.edge) and not (repairs.edge.min() >= 0 and repairs.edge.max() < len(edges)):
+            raise ValueError(f"repairs must be of edges, 0 to {len(edges) - 1}")
         if (repairs.seconds > np.asarray(seconds)[repairs.edge]).any():
             raise ValueError("a repaired edge must not be slower than now")
         for edge, repair, cost in zip(repairs.edge.tolist(), repairs.repair.tolist(), repairs.seconds.tolist(), strict=True):

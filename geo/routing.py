@@ -77,6 +77,34 @@ def checked(edges: Edges, seconds: Floats) -> Floats:
     return values
 
 
+def nodes_of(n: int, targets: Ints) -> Ints:
+    """The targets, each once.
+
+    Raises
+    ------
+    ValueError
+        One that is no node: a facility that hangs on no road has to be left out, and counted, by the caller.
+    """
+    goals = np.unique(np.asarray(targets, dtype=np.intp))
+    if len(goals) and not (goals[0] >= 0 and goals[-1] < n):
+        raise ValueError(f"targets must be nodes, 0 to {n - 1}")
+    return goals
+
+
+def people_of(n: int, people: Floats) -> Floats:
+    """People by node as floats.
+
+    Raises
+    ------
+    ValueError
+        Not one per node, negative, or unknown: rows without a number of people have to be left out, and counted, by the caller.
+    """
+    values = np.asarray(people, dtype=np.float64)
+    if values.shape != (n,) or not (np.isfinite(values).all() and (values >= 0).all()):
+        raise ValueError("people must be known, not negative, and one number per node")
+    return values
+
+
 def arcs(edges: Edges, seconds: Floats) -> Arcs:
     """The open edges in each direction that they allow; loops are left out, for nobody gains by them."""
     values = checked(edges, seconds)
@@ -130,7 +158,7 @@ def to_nearest(edges: Edges, seconds: Floats, targets: Ints) -> Floats:
 
 def search(found: Arcs, targets: Ints) -> Floats:
     """As `to_nearest`, over arcs that are there already."""
-    goals = np.unique(np.asarray(targets, dtype=np.intp))
+    goals = nodes_of(found.n, targets)
     if len(goals) == 0 or found.n == 0:
         return np.full(found.n, np.inf)
     return np.asarray(dijkstra(backwards(found), directed=True, indices=goals, min_only=True), dtype=np.float64)
@@ -139,6 +167,7 @@ def search(found: Arcs, targets: Ints) -> Floats:
 def to_each(edges: Edges, seconds: Floats, targets: Ints, *, limit_s: float = np.inf) -> Iterator[Floats]:
     """One after the other, for each target the seconds from every node to it; infinite beyond the limit."""
     matrix = backwards(arcs(edges, seconds))
+    nodes_of(edges.n, targets)
     for first in range(0, len(targets), ROWS_AT_ONCE):
         yield from dijkstra(matrix, directed=True, indices=targets[first : first + ROWS_AT_ONCE], limit=limit_s)
 

@@ -96,6 +96,20 @@ def test_seconds_must_be_known(seconds):
         to_nearest(graph(2, (0, 1)), np.array(seconds), np.array([0]))
 
 
+def test_a_facility_on_no_road_is_refused_and_not_taken_for_the_last_node():
+    for nodes in ([-1], [0, 2]):
+        with pytest.raises(ValueError, match="targets must be nodes"):
+            to_nearest(graph(2, (0, 1)), np.ones(1), np.array(nodes))
+        with pytest.raises(ValueError, match="targets must be nodes"):
+            list(routing.to_each(graph(2, (0, 1)), np.ones(1), np.array(nodes)))
+
+
+@pytest.mark.parametrize("people", [[1.0, np.nan], [1.0, -1.0], [1.0], [np.inf, 1.0]])
+def test_people_by_node_must_be_known(people):
+    with pytest.raises(ValueError, match="people must be known"):
+        access.places_per_person(graph(2, (0, 1)), np.ones(1), np.array([0]), np.array([10.0]), np.array(people))
+
+
 def test_ends_must_be_nodes():
     with pytest.raises(ValueError, match="0 to 1"):
         graph(2, (0, 2))

@@ -3,15 +3,18 @@
 import itertools
 import json
 from math import factorial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geo import access
 from geo.errors import NeedsError
 from geo.fair_share import fair_shares, groups
+from geo.pipeline import open_study, read_city
 from geo.repair_value import after_each, road_table, single_values
 from geo.repairs import Repairs, Roadwork, required
 from geo.routing import Edges, to_nearest
@@ -293,6 +296,15 @@ def test_repairs_are_checked(change, said):
         Repairs(**{**row, **change})
 
 
+def test_a_repair_of_no_edge_and_unknown_people_are_refused():
+    for edge in (-1, 1):
+        strange = Repairs(("r",), np.array([edge]), np.array([0]), np.array([1.0]))
+        with pytest.raises(ValueError, match="repairs must be of edges"):
+            single_values(graph(2, (0, 1)), np.array([5.0]), HOSPITAL, np.ones(2), strange)
+    with pytest.raises(ValueError, match="people must be known"):
+        single_values(graph(2, (0, 1)), np.array([5.0]), HOSPITAL, np.array([1.0, np.nan]), one_each([1.0]))
+
+
 def test_a_repair_that_slows_a_road_is_refused():
     with pytest.raises(ValueError, match="slower than now"):
         single_values(graph(2, (0, 1)), np.array([5.0]), HOSPITAL, np.ones(2), one_each([6.0]))
@@ -304,3 +316,56 @@ def test_nothing_to_repair():
     none = np.array([], dtype=np.intp)
     table = road_table(MICRO, MICRO_NOW, {"hospital": HOSPITAL}, MICRO_PEOPLE, Repairs((), none, none, np.array([])))
     assert len(table) == 0
+
+
+@pytest.fixture(scope="module")
+def demo_city():
+    """Roads of the demo city joined where their ends meet, hospitals and homes at the nearest node; a tenth of the roads closed."""
+    study, _ = open_study(Path(__file__).parents[1] / "data" / "demo")
+    city = read_city(study)
+    lines = shapely.get_parts(city.frame("roads").geometry.to_numpy())
+    ends = np.concatenate([shapely.get_coordinates(shapely.get_point(lines, at)) for at in (0, -1)]).round(1)
+    places, node = np.unique(ends, axis=0, return_inverse=True)
+    tail, head = node.ravel()[: len(lines)], node.ravel()[len(lines) :]
+    roads, tree = Edges(len(places), tail, head, np.zeros(len(lines), dtype=bool)), shapely.STRtree(shapely.points(places))
+    seconds = shapely.length(lines) / 1.4  # on foot
+    facilities = city.frame("facilities")
+    targets = {
+        kind: np.unique(tree.nearest(facilities.geometry.to_numpy()[facilities["kind"] == kind])) for kind in ("hospital", "school")
+    }
+    buildings = city.frame("buildings")
+    homes = access.Residents(
+        np.asarray(tree.nearest(shapely.centroid(buildings.geometry.to_numpy()))),
+        np.full(len(buildings), 6.0),
+        buildings["zone"].astype(object).where(buildings["zone"].notna(), None).to_numpy(),
+    )
+    closed = np.random.default_rng(3).choice(len(lines), len(lines) // 10, replace=False)
+    now = seconds.copy()
+    now[closed] = np.inf
+    every = np.arange(len(closed))
+    repairs = Repairs(tuple(map(str, closed)), closed, every, seconds[closed], [(0, 1), (1, 2)])
+    return roads, seconds, now, targets, homes, repairs
+
+
+def test_the_demo_city_adds_up(demo_city):
+    roads, seconds, now_s, targets, homes, repairs = demo_city
+    assert {len(nodes) > 0 for nodes in targets.values()} == {True}
+    people = homes.at_nodes(roads.n)
+    before, now = access.minutes(roads, seconds, targets), access.minutes(roads, now_s, targets)
+    lost, state = access.lost(homes, before, now), access.reached(homes, before=before, now=now)
+    steps = after_each(roads, now_s, targets, people, repairs, list(range(len(repairs)))[::-1])
+    assert lost["lost_30"].sum() > 0
+    for kind, nodes in targets.items():
+        outside = homes.people[[zone is None for zone in homes.zone]].sum()
+        assert lost.loc[kind, "people"].sum() + outside == people.sum()
+        beyond = state.loc[kind, "beyond_30"]
+        assert abs(beyond["now"] - beyond["before"] - lost.loc[kind, "lost_30"].sum()) <= outside
+        # the order done backwards ends where the city was before
+        assert steps.loc[kind, "beyond_30"].iloc[[0, -1]].tolist() == [beyond["now"], beyond["before"]]
+        shares = fair_shares(roads, now_s, nodes, people, repairs)
+        assert shares["fair_people"].sum() == pytest.approx(beyond["now"] - beyond["before"])
+        values = single_values(roads, now_s, nodes, people, repairs)
+        for one in range(0, len(repairs), 10):
+            assert values.iloc[one, :3].tolist() == pytest.approx(
+                fully(roads, now_s, nodes, people, repairs, [one, *required(repairs)[one]])
+            )
