@@ -7,7 +7,8 @@
     │   ├── CrsError             no CRS, a lying one, degrees where metres are needed
     │   └── SchemaError          columns, ids, geometry types
     ├── UnknownNameError         a name that no register holds
-    └── ExportError              a place that can't be written
+    ├── ExportError              a place that can't be written
+    └── NeedsError               prerequisites that can't be met
 
 A finding says what was found, what was expected, what to do, and which rows. `error` stops the run after everything has been
 looked at; `warning` and `info` travel with the run to its tables.
@@ -143,6 +144,10 @@ class UnknownNameError(TarmimError):
 
 class ExportError(TarmimError):
     """A place that can't be written."""
+
+
+class NeedsError(TarmimError):
+    """Works that wait for each other in a circle, or for one that is not in the list."""
 
 
 def errors_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:
