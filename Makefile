@@ -28,7 +28,7 @@ test: env-test  ## install what the tests need, and run them
 
 test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks
 	.ci/real-parts
-	TARMIM_FAULTS=long $(BIN)/python -m pytest tests/faults
+	TARMIM_FAULTS=long TARMIM_FUZZ=2000 $(BIN)/python -m pytest tests/faults tests/test_untrusted.py
 
 bench: env-test  ## speeds, each step beside the plain way
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,max,rounds --benchmark-sort=name

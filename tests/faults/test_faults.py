@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
+from tests.faults.conftest import DONE
 from tests.postgres import database
 
 ROOT = Path(__file__).parents[2]
-LONG_KILLS, LONG_CUTS = 520, 120
+LONG_KILLS, LONG_CUTS, LONG_COMMANDS = 520, 120, 510
 
 
 def hammer(*words: object, within: tuple[str, ...] = (), module: str = "hammer") -> dict[str, Any]:
@@ -44,9 +45,22 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 def clean(result: dict[str, Any], least: int) -> None:
+    told(result)
     assert result["losses"] == []
     assert result["acknowledged"] >= least
     assert result.get("slowest_s", 0.0) < 10
+
+
+def told(result: dict[str, Any]) -> None:
+    """For the table at the end of the run."""
+    name = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].partition(" ")[0]
+    counts = {key: value for key, value in result.items() if isinstance(value, int) and value}
+    DONE.append(
+        f"{name}: "
+        + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in counts.items())
+        + ", losses "
+        + str(len(result["losses"]))
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------------- killed
@@ -64,6 +78,23 @@ def test_a_process_killed_hundreds_of_times_loses_nothing(memory: Path) -> None:
 @pytest.mark.faults
 def test_a_killed_process_loses_nothing_on_postgresql(memory: Path) -> None:
     clean(hammer("kill", memory, 60, 3, "--url", database()), least=60)
+
+
+def test_killed_commands_lose_nothing(memory: Path) -> None:
+    """Whole commands, import, accept and rank, each killed anywhere between its first line and its last."""
+    clean(hammer("kill", memory, 5, 1, module="commands"), least=1)
+
+
+@pytest.mark.faults
+def test_commands_killed_hundreds_of_times_lose_nothing(memory: Path) -> None:
+    result = hammer("kill", memory, LONG_COMMANDS, 2, module="commands")
+    clean(result, least=LONG_COMMANDS // 2)
+    assert min(result[f"killed_{deed}"] for deed in ("import", "accept", "rank")) >= 50
+
+
+@pytest.mark.faults
+def test_killed_commands_lose_nothing_on_postgresql(memory: Path) -> None:
+    clean(hammer("kill", memory, 30, 3, "--url", database(), module="commands"), least=5)
 
 
 # ------------------------------------------------------------------------------------------------------------------ full disk
@@ -98,6 +129,20 @@ def test_a_full_disk_is_refused_cleanly(tmp_path: Path) -> None:
 def test_disks_of_many_sizes_are_refused_cleanly(tmp_path: Path) -> None:
     rng = random.Random(4)  # noqa: S311
     clean(fill(tmp_path, 4, *(rng.randint(40, 6_000) for _ in range(60))), least=600)
+
+
+def test_commands_on_a_full_disk_are_refused_cleanly(tmp_path: Path) -> None:
+    result = fill(tmp_path, 1, 17_100, module="commands")
+    clean(result, least=3)
+    assert result["refused"] >= 3
+
+
+@pytest.mark.faults
+def test_commands_on_disks_of_many_sizes_are_refused_cleanly(tmp_path: Path) -> None:
+    """From one that can't hold a catalogue to one that takes some surveys; 16 MB of each are kept free."""
+    rng = random.Random(8)  # noqa: S311
+    sizes = [rng.randint(200, 16_000) for _ in range(5)] + [rng.randint(16_400, 20_000) for _ in range(15)]
+    clean(fill(tmp_path, 8, *sizes, module="commands"), least=60)
 
 
 # ------------------------------------------------------------------------------------------------------------------ power cut
