@@ -197,6 +197,7 @@ def _layer(
             left_out=complaints_intake.redacted(together([layer.left_out, _aside(read, name)], study.crs)),
             rows_read=read.counts.rows,
             rows_chosen=layer.rows_chosen + read.counts.aside,
+            rows_lost=read.counts.lost,
         ),
         (),
     )

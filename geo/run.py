@@ -118,7 +118,7 @@ def measure_record(name: str) -> dict[str, Any]:
 
 
 def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
-    """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
+    """A layer's entry; rows read = used + left out + lost + not selected. A row with an unknown value still counts as used."""
     layer = city.layers[name]
     spec = layer.spec
     settings = spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True)
@@ -139,7 +139,8 @@ def _layer_record(city: City, name: str, left_out: gpd.GeoDataFrame) -> dict[str
         "rows_read": layer.rows_read,
         "rows_used": layer.rows_chosen - lost,
         "rows_left_out": lost,
-        "rows_not_selected": layer.rows_read - layer.rows_chosen,
+        "rows_lost": layer.rows_lost,
+        "rows_not_selected": layer.rows_read - layer.rows_chosen - layer.rows_lost,
     }
 
 

@@ -256,6 +256,7 @@ def accept(
         "sender": checked.survey.sender,
         "rows_read": layer.rows_read,
         "rows_chosen": layer.rows_chosen,
+        "rows_lost": layer.rows_lost,
         "left_out": _listed(layer.left_out),
     }
     step(message("Writing the dataset"))
@@ -308,4 +309,5 @@ def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
         None,
         hash_of_extent,
         told["rows_chosen"],
+        rows_lost=told.get("rows_lost", 0),
     )
