@@ -1,6 +1,6 @@
 """Every real and odd file that lies beside the project, by the road of `tarmim import`: what becomes of it, in one table.
 
-`make outcomes` prints it. Three outcomes are possible: accepted, accepted with findings, returned with reasons. A fourth would be
+`make outcomes` prints it. Three outcomes are possible: accepted (with notes at most), accepted with findings (warnings), returned with reasons. A fourth would be
 a traceback, and a fifth a row that nobody can account for: the rows of the file, as GDAL or a plain count of lines has them, are the
 rows that are live, set aside or reported lost.
 
@@ -18,12 +18,14 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pyogrio
 import shapely
 
@@ -48,10 +50,10 @@ PLACES: Mapping[str, tuple[str, tuple[float, float, float, float] | None]] = {
     "camerino": ("EPSG:32633", (12.9, 43.0, 13.25, 43.3)),
     "azores": ("EPSG:32626", (-26.0, 37.6, -25.0, 38.0)),
     "djibouti": ("EPSG:32638", (41.7, 10.9, 43.5, 12.8)),
-    "helsinki": ("EPSG:32635", (24.8, 60.0, 25.3, 60.3)),
+    "finland": ("EPSG:32635", (26.8, 60.4, 27.1, 60.7)),
     "memphis": ("EPSG:32616", (-90.4, 34.9, -89.5, 35.5)),
+    "world": ("EPSG:8857", (-180.0, -80.0, 180.0, 84.0)),
 }
-LONLAT = {"lon": "LON", "lat": "LAT"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Outcome:
         return self.rows is None or self.rows == self.live + self.aside + self.lost + self.not_chosen
 
 
-EMSR = "EMSR190_16CAMERINO_10000_"
+PACKAGED = {"poly_grading": "damage", "settlements_point": "damage", "transportation_line": "roads", "interest": "neighbourhoods"}
 ROAD: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
     ("aleppo-neighbourhoods-ocha/*", "aleppo", ("neighbourhoods",), {}),
     ("aleppo-osm-buildings-csv/*", "aleppo", ("buildings",), {}),
@@ -101,14 +103,35 @@ ROAD: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
     ),
     ("aleppo-roads-osm/*.parquet", "aleppo", ("roads",), {}),
     ("aleppo-unhabitat/service_directorate.geojson", "aleppo", ("population", "neighbourhoods"), {}),
+    (
+        "aleppo-unhabitat/service_directorate.geojson",
+        "aleppo",
+        ("population",),
+        {"columns": {"name_ar": "Name", "name_en": "Name_En", "people": "Pop"}},
+    ),
     ("aleppo-unhabitat/aleppo.geojson", "aleppo", ("hazards", "neighbourhoods"), {}),
     ("aleppo-unhabitat/aleppo.geojson", "aleppo", ("hazards",), {"crs": "EPSG:32637"}),
     ("aleppo-unhabitat/neighborhoods.derived.geojson", "aleppo", ("neighbourhoods",), {}),
+    (
+        "aleppo-unhabitat/neighborhoods.derived.geojson",
+        "aleppo",
+        ("neighbourhoods",),
+        {"columns": {"id": "OBJECTID_1", "name_ar": "Names", "name_en": "Name_En"}},
+    ),
     ("aleppo-unosat-damage-2015/un.geojson", "aleppo", ("damage",), {}),
     ("aleppo-unosat-damage-2015/HRW_02.geojson", "aleppo", ("hazards", "damage"), {}),
-    ("aleppo-unosat-damage-2015/Neighborhoods.geojson", "aleppo", ("neighbourhoods",), {"columns": {"id": "Id"}}),
+    (
+        "aleppo-unosat-damage-2015/Neighborhoods.geojson",
+        "aleppo",
+        ("neighbourhoods",),
+        {"columns": {"id": "Id", "name_en": "NAME"}},
+    ),
+    ("aleppo-unosat-damage-2015/Neighborhoods.geojson", "aleppo", ("neighbourhoods",), {}),
     ("aleppo-unosat-damage-2015/Cultural.geojson", "aleppo", ("facilities", "hazards"), {}),
+    ("aleppo-unosat-damage-2015/Cultural.geojson", "aleppo", ("facilities",), {"columns": {"kind": "Typology"}}),
     ("awkward-shapefiles/*/*", "aleppo", ("hazards",), {}),
+    ("awkward-shapefiles/*/*", "world", ("hazards",), {}),
+    ("awkward-shapefiles/*/*.shp", "world", ("hazards",), {"crs": "EPSG:3857"}),
     ("copernicus-emsr190/*.zip", "camerino", ("damage", "roads"), {}),
     ("derived-from-real/adm3_*", "syria", ("neighbourhoods",), {}),
     ("derived-from-real/aleppo_neigh_*", "aleppo", ("neighbourhoods", "hazards"), {}),
@@ -118,12 +141,14 @@ ROAD: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
     ("homs-admin-utm37n-3d/subdistricts.geojson", "syria", ("neighbourhoods",), {"columns": {"id": "الرمز", "name_ar": "ناحية"}}),
     ("osm-raw/djibouti*", "djibouti", ("roads",), {}),
     ("osm-raw/djibouti*", "djibouti", ("roads",), {"sublayer": "lines"}),
-    ("osm-raw/test.osm.pbf", "helsinki", ("roads",), {"sublayer": "lines"}),
-    ("osm-raw/test.osm.pbf", "helsinki", ("buildings",), {"sublayer": "multipolygons"}),
+    ("osm-raw/test.osm.pbf", "finland", ("roads",), {"sublayer": "lines"}),
+    ("osm-raw/test.osm.pbf", "finland", ("buildings",), {"sublayer": "multipolygons"}),
     ("osm-raw/gdal_test.osm", "aleppo", ("hazards",), {"sublayer": "points"}),
     ("population-rasters/*/*.gpkg", "azores", ("neighbourhoods", "population"), {}),
+    ("population-rasters/*/*.gpkg", "azores", ("neighbourhoods",), {"columns": {"id": "name", "name_en": "name"}}),
     ("population-rasters/*/*.tif", "azores", ("population", "buildings"), {}),
     ("shelby-interdependent-networks/*Nodes.csv", "memphis", ("electricity",), {}),
+    ("shelby-interdependent-networks/*Nodes.csv", "memphis", ("electricity", "water"), {"crs": "EPSG:4326"}),
     ("shelby-interdependent-networks/*Arcs.csv", "memphis", ("electricity",), {}),
     ("shelby-interdependent-networks/Population.csv", "memphis", ("population",), {}),
     ("shelby-interdependent-networks/Interdep.csv", "memphis", ("electricity",), {}),
@@ -144,44 +169,41 @@ def files() -> list[Path]:
     return found
 
 
-def deliveries(*, every_scenario: bool = True) -> Iterator[Delivery]:
+def deliveries() -> Iterator[Delivery]:
     """Each file by each line of `ROAD` that it fits; of a package of several layers, the package and then each of them."""
-    first = None
     for path in files():
         name = path.relative_to(DATA)
-        if "scenarios" in name.parts and not every_scenario:
-            first = first or path.parent
-            if path.parent != first:
-                continue
         for pattern, place, layers, said in ROAD:
             if name.match(pattern) and len(name.parts) == len(Path(pattern).parts):
                 for layer in layers:
                     yield Delivery(path, place, layer, said)
     for package in sorted((DATA / "copernicus-emsr190").glob("*.zip")):
-        for layer, theirs in (
-            ("damage", "settlements_poly_grading"), ("damage", "settlements_point"), ("roads", "transportation_line"),
-            ("hazards", "physiography_line"), ("hazards", "land_cover_poly"), ("neighbourhoods", "area_of_interest"),
-        ):  # fmt: skip
-            for one in _within(package, theirs):
-                yield Delivery(package, "camerino", layer, {"sublayer": one})
-
-
-def _within(package: Path, ending: str) -> list[str]:
-    import zipfile
-
-    with zipfile.ZipFile(package) as archive:
-        return [Path(name).stem for name in archive.namelist() if name.endswith(f"{ending}.shp")]
+        with zipfile.ZipFile(package) as archive:
+            inside = [Path(name).stem for name in archive.namelist() if name.endswith(".shp")]
+        for name in inside:
+            layer = next((layer for ending, layer in PACKAGED.items() if name.endswith(ending)), "hazards")
+            yield Delivery(package, "camerino", layer, {"sublayer": name})
 
 
 def made_study(folder: Path, place: str) -> Path:
     """The folder of a study of that place."""
     folder.mkdir(parents=True)
     crs, square = PLACES[place]
-    text = ["[study]", f'id = "{place}"', f'name = {{ ar = "{place}", en = "{place}" }}', f'crs = "{crs}"', "[layers.neighbourhoods]"]
+    text = [
+        "[study]",
+        f'id = "{place}"',
+        f'name = {{ ar = "{place}", en = "{place}" }}',
+        f'crs = "{crs}"',
+        "[layers.neighbourhoods]",
+    ]
     if square is None:
         text += [f"path = {json.dumps(str(DATA / OCHA['path']))}", f'profile = "{OCHA["profile"]}"']
     else:
-        box = {"type": "Feature", "properties": {"id": "1", "name_ar": place, "name_en": place}, "geometry": shapely.geometry.mapping(shapely.box(*square))}
+        box = {
+            "type": "Feature",
+            "properties": {"id": "1", "name_ar": place, "name_en": place},
+            "geometry": shapely.geometry.mapping(shapely.box(*square)),
+        }
         (folder / "square.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [box]}), encoding="utf-8")
         text += ['path = "square.geojson"']
     (folder / "study.toml").write_text("\n".join(text), encoding="utf-8")
@@ -215,7 +237,7 @@ class Desk:
             away = layer.left_out.loc[layer.left_out["reason"] != UNKNOWN_VALUE, "row"]
             live, aside, lost = int((~layer.frame["row"].isin(away)).sum()), int(away.nunique()), layer.rows_lost
             unchosen = layer.rows_read - layer.rows_chosen - lost
-            outcome = WITH_FINDINGS if codes else ACCEPTED
+            outcome = WITH_FINDINGS if any(found.severity == "warning" for found in checked.findings) else ACCEPTED
         else:
             outcome = RETURNED
             assert errors_in(checked.findings), "returned without a reason"
@@ -240,8 +262,6 @@ def counted(one: Delivery) -> int | None:
         lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         return len(lines) - ("header" not in one.said)
     if kind == ".parquet":
-        import pyarrow.parquet as pq
-
         return int(pq.read_metadata(path).num_rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
