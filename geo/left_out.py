@@ -81,7 +81,7 @@ def together(tables: Iterable[gpd.GeoDataFrame], crs: object) -> gpd.GeoDataFram
 def reachable(frame: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
     """Which shapes have finite coordinates, or none at all: a projection puts what it can't place at infinity.
 
-    >>> places = gpd.GeoDataFrame(geometry=gpd.points_from_xy([39, -51], [35, -35], crs="EPSG:4326")).to_crs("EPSG:32637")
+    >>> places = gpd.GeoDataFrame(geometry=gpd.points_from_xy([39, -51], [35, 0], crs="EPSG:4326")).to_crs("EPSG:32637")
     >>> reachable(gpd.GeoDataFrame(geometry=[*places.geometry, None])).tolist()
     [True, False, True]
     """
