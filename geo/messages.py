@@ -23,7 +23,7 @@ LANGS: tuple[Lang, ...] = get_args(Lang)
 FSI, PDI = "\u2068", "\u2069"
 
 
-COMMANDS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F))} | dict.fromkeys(b"\t\n\r", " ")
+COMMANDS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F)), "\ufffd") | dict.fromkeys(b"\t\n\r", " ")
 
 
 @lru_cache(maxsize=len(LANGS))

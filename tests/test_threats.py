@@ -346,7 +346,7 @@ def test_clients_that_never_finish_keep_nobody_waiting():
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as asking:
                 asking.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
-                answer = b"".join(iter(lambda: asking.recv(65_536), b""))  # noqa: B023  # read before the next turn
+                answer = b"".join(iter(lambda: asking.recv(65_536), b""))  # read before the next turn
             assert answer.startswith(b"HTTP/1.1 200"), answer[:100]
             assert json.loads(answer.partition(b"\r\n\r\n")[2])
     finally:
