@@ -16,8 +16,9 @@ import shapely
 
 from geo import surveys
 from geo.errors import LayerError
-from geo.pipeline import read_city
+from geo.pipeline import assess, read_city
 from geo.population import people
+from geo.scheme import read_scheme
 from geo.store import Store
 from geo.study import LayerSpec, read_study
 from tests.outcomes import NOW, made_study
@@ -310,3 +311,50 @@ def test_a_file_that_can_not_be_read_raises_nothing_but_its_reason(desk, shared)
     with pytest.raises(LayerError) as raised:
         desk(shared / "data" / "nothing.shp", "hazards")
     assert [one.code for one in raised.value.findings] == ["missing-file"]
+
+
+def test_complaints_without_coordinates_stay_beside_those_with(desk, tmp_path):
+    """An office notes a place for some and only the neighbourhood for others: both are kept, and what has neither is set aside."""
+    path = tmp_path / "office.csv"
+    path.write_text("category,neighbourhood,lon,lat\nwater,,37.15,36.2\nwater,N0119,,\nroads,,,\n", encoding="utf-8")
+    checked = desk(path, "complaints", extent="study")
+    assert codes(checked)["rows-without-place"].rows == ("2", "3")
+    assert checked.layer.frame["row"].tolist() == [1, 2]
+    assert checked.layer.left_out[["row", "reason"]].to_numpy().tolist() == [[3, "geometry-missing"]]
+
+
+@pytest.mark.parametrize("kind", ["points", "polygons"])
+def test_rows_that_could_not_be_read_are_lost_and_not_merely_unselected(desk, tmp_path, kind):
+    """A shapefile cut in the middle: the rows of its table without a shape are told, and a run never counts them as not asked for."""
+    square = shapely.points(37.15, 36.2) if kind == "points" else shapely.box(37.15, 36.2, 37.151, 36.201)
+    shapes = [shapely.transform(square, lambda xy, n=n: xy + 0.0001 * n) for n in range(20)]
+    gpd.GeoDataFrame({"kind": ["mines"] * 20}, geometry=shapes, crs="EPSG:4326").to_file(tmp_path / "cut.shp", engine="pyogrio")
+    shp = tmp_path / "cut.shp"
+    shp.write_bytes(shp.read_bytes()[: 100 + (len(shp.read_bytes()) - 100) // 2])
+    checked = desk(shp, "hazards")
+    layer = checked.layer
+    assert layer.rows_read == 20
+    assert len(layer.frame) + layer.left_out["row"].nunique() + layer.rows_lost == 20
+    assert layer.rows_read - layer.rows_chosen - layer.rows_lost == 0
+
+
+def test_rows_that_a_table_only_claims_are_lost_in_the_run_too(desk, tmp_path):
+    """A .dbf of 2 rows whose header says 5: three are lost, and the run's account says lost, not "not selected"."""
+    folder = made_study(tmp_path / "syria", "syria")
+    people_of = gpd.GeoDataFrame(
+        {"id": ["1", "x"], "people": [10, 20]}, geometry=shapely.points([[37, 36], [38, 36]]), crs="EPSG:4326"
+    )
+    people_of.to_file(tmp_path / "people.shp", engine="pyogrio")
+    raw = bytearray((tmp_path / "people.dbf").read_bytes())
+    raw[4:8] = (5).to_bytes(4, "little")
+    sent = tmp_path / "sent" / "people.dbf"
+    sent.parent.mkdir()
+    sent.write_bytes(bytes(raw))
+    checked = desk(sent, "population", folder)
+    assert codes(checked)["rows-lost"].count == 3
+    desk(sent, "population", folder, accept=True)
+    study = read_study(folder)
+    run = assess(read_city(study, accepted=surveys.accepted(study)), read_scheme("rapid"))
+    (record,) = [one for one in run.info["layers"] if one["layer"] == "population"]
+    counted = [record[f"rows_{name}"] for name in ("read", "used", "left_out", "lost", "not_selected")]
+    assert counted == [5, 1, 1, 3, 0]
