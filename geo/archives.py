@@ -51,7 +51,7 @@ KINDS = {
     ".pbf": "osm",
     ".gdb": "filegdb",
 }
-RASTERS = (".tif", ".tiff", ".asc", ".img", ".nc", ".jp2", ".png", ".jpg", ".jpeg", ".ecw", ".sid")
+RASTERS = (".tif", ".tiff", ".asc", ".img", ".nc", ".jp2", ".ecw", ".sid")
 NESTED = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".kmz")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 CHUNK = 1 << 20
@@ -305,7 +305,7 @@ def _stored(members: list[Member], folder: Path, where: str, notes: list[Finding
     """The members that can be read, written under our names and grouped."""
     groups, unread = _grouped(members)
     if unread and not groups and all(PurePosixPath(name).suffix.lower() in RASTERS for name in unread):
-        found = message("A raster or a picture holds no rows: {names}.", names=unread[:12])
+        found = message("A raster holds no rows: {names}.", names=unread[:12])
         remedy = message(
             "A raster of people goes into study.toml, as the layer population; everything else is needed as a vector layer."
         )
