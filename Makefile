@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: env env-test demo test test-faults bench lint lock picture clean
+.PHONY: env env-test demo test test-faults outcomes bench lint lock picture clean
 
 env: .venv/ready
 
@@ -29,6 +29,9 @@ test: env-test  ## install what the tests need, and run them
 test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks
 	.ci/real-parts
 	TARMIM_FAULTS=long TARMIM_FUZZ=2000 $(BIN)/python -m pytest tests/faults tests/test_untrusted.py
+
+outcomes: env-test  ## what becomes of every real and odd file beside the project, in one table
+	$(BIN)/python -m tests.outcomes
 
 bench: env-test  ## speeds, each step beside the plain way
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,max,rounds --benchmark-sort=name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.terminal import N_, amount, database, faults, progress, tell_findings
-from geo.messages import Lang, gettext, message
+from geo.messages import Lang, gettext, message, plain
 
 if TYPE_CHECKING:
     from geo.store import Store
@@ -259,7 +259,8 @@ def surveys(
             write_whole(out, lambda place: place.write_bytes(content))
     for one in listed:
         state = STATES[one.status].render(ctx.obj)
-        typer.echo(f"{one.id}  {one.received_at:%Y-%m-%d %H:%M}  {one.layer}  {state}  {one.name}  {one.sender}")
+        named = f"{plain(one.name)}  {plain(one.sender)}"
+        typer.echo(f"{one.id}  {one.received_at:%Y-%m-%d %H:%M}  {one.layer}  {state}  {named}")
         if survey:
             for found in one.findings:
                 typer.echo(

@@ -51,6 +51,7 @@ KINDS = {
     ".pbf": "osm",
     ".gdb": "filegdb",
 }
+RASTERS = (".tif", ".tiff", ".asc", ".img", ".nc", ".jp2", ".ecw", ".sid")
 NESTED = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".kmz")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 CHUNK = 1 << 20
@@ -303,6 +304,12 @@ def _refuse_repeated(members: Iterable[Member], where: str) -> None:
 def _stored(members: list[Member], folder: Path, where: str, notes: list[Finding], archive: zipfile.ZipFile | None) -> Unpacked:
     """The members that can be read, written under our names and grouped."""
     groups, unread = _grouped(members)
+    if unread and not groups and all(PurePosixPath(name).suffix.lower() in RASTERS for name in unread):
+        found = message("A raster holds no rows: {names}.", names=unread[:12])
+        remedy = message(
+            "A raster of people goes into study.toml, as the layer population; everything else is needed as a vector layer."
+        )
+        raise _refused("raster", where, found, readable(), remedy=remedy)
     if not groups:
         found = message("There is nothing in it that can be read: {names}.", names=unread[:12])
         raise _refused("nothing-readable", where, found, readable())

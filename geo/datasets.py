@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Change:
 
     def counts(self) -> dict[str, Any]:
         """For the log: numbers and columns, no ids."""
-        return {name: value for name, value in asdict(self).items() if name not in ("added", "removed", "changed")}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("added", "removed", "changed")}
 
 
 def in_order(frame: pd.DataFrame, layer: str) -> pd.DataFrame:

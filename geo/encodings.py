@@ -246,8 +246,10 @@ def repaired(column: Column) -> Column:
     ['عريمة', 'حلب', 'A']
     """
     known = set(column.unreadable)
-    column.lost = [row for row, value in enumerate(column.values) if value and LOST.search(value) and row not in known]
-    telling = sorted({value for value in column.values if value and not value.isascii()})
+    different = {value for value in column.values if value}
+    gone = {value for value in different if LOST.search(value)}
+    column.lost = [row for row, value in enumerate(column.values) if value in gone and row not in known] if gone else []
+    telling = sorted(value for value in different if not value.isascii())
     for wrong, right in MISREAD if telling else ():
         if _was_misread(telling[:TELLING], wrong, right):
             undone = {value: text for value in telling if (text := _undone(value, wrong, right)) is not None}

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from geo.messages import LANGS, Lang, Message, gettext, message
+from geo.messages import LANGS, Lang, Message, gettext, message, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ class Finding:
             text += " " + gettext("Rows: {rows}.", lang, rows=self.rows[:ROWS_SHOWN])
             if more:
                 text = text[:-1] + " " + gettext("and {n} more.", lang, n=more)
-        return f"{self.where}: {text}"
+        return f"{plain(self.where)}: {text}"
 
     def record(self) -> dict[str, Any]:
         """For JSON: run.json, reports, problem details."""

@@ -27,7 +27,7 @@ from geo.attachment import attach, without_place
 from geo.crs import Bounds, to_metric, turned
 from geo.decisions import Decided, noted
 from geo.errors import Finding, SchemaError, finding, raise_errors
-from geo.left_out import left_out, together
+from geo.left_out import left_out, reachable, together
 from geo.messages import message
 from geo.overlay import OUTSIDE, Shapes, locate, middle
 from geo.pcodes import code_findings
@@ -79,6 +79,8 @@ class Layer:
         Where the layer looked: "study", a shape in the study's CRS, or None where nobody said.
     rows_read, rows_chosen
         Rows of the file, and those of them that `where` of the layer's entry selects.
+    rows_lost
+        Rows that the file speaks of and that could not be read out of it.
     sha256, extent_sha256
         Hashes of the file and of the file of the extent, if that is one.
     names
@@ -97,6 +99,7 @@ class Layer:
     extent_sha256: str = ""
     rows_chosen: int = 0
     names: pd.DataFrame | None = None
+    rows_lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ def prepared(
         flat, named, unplaced = _placed(frame, name)
         aside += unplaced
         if len(flat):
-            metric = to_metric(flat, study.crs, name, declared=spec.crs, area=area)
+            metric, distant = _within_reach(to_metric(flat, study.crs, name, declared=spec.crs, area=area), name)
+            aside += distant
             flat, broken, repaired = _valid(metric, name)
             aside += broken
             found += repaired
@@ -254,7 +258,8 @@ def _extent(study: Study, spec: LayerSpec, name: str, area: Bounds | None) -> Ex
                 expected=message("Polygons of the area that was looked at."),
             )
         )
-    return shapely.union_all(shapely.make_valid(to_metric(shapes, study.crs, where, area=area).geometry.to_numpy()))
+    placed, _ = _within_reach(to_metric(shapes, study.crs, where, area=area), where)
+    return shapely.union_all(made_valid(placed.geometry.to_numpy()))
 
 
 def _raster(study: Study, name: str, spec: LayerSpec, path: Path) -> Layer:
@@ -325,6 +330,32 @@ def _no_geometry(frame: gpd.GeoDataFrame, name: str) -> Finding:
     )
 
 
+def _within_reach(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame]]:
+    """Rows that have a place in the study's CRS; those on the other side of the Earth are left out."""
+    there = reachable(frame)
+    if there.all():
+        return frame, []
+    if not there.any():
+        raise SchemaError(_no_geometry(frame, name))
+    return frame[there], [left_out(frame[~there].assign(geometry=None), name, "geometry-unreachable", crs=frame.crs)]
+
+
+def made_valid(shapes: Shapes) -> Shapes:
+    """`shapely.make_valid` by structure, empty for a shape for which GEOS has no answer: one of them stops the whole array.
+
+    >>> fly = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    >>> made_valid(np.array([fly], dtype=object))[0].area
+    2.0
+    """
+    try:
+        return np.asarray(shapely.make_valid(shapes, method="structure", keep_collapsed=False))
+    except shapely.errors.GEOSException:
+        if len(shapes) == 1:
+            return np.array([shapely.Polygon()], dtype=object)
+    half = len(shapes) // 2
+    return np.concatenate([made_valid(shapes[:half]), made_valid(shapes[half:])])
+
+
 def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[gpd.GeoDataFrame], list[Finding]]:
     """Invalid shapes repaired where certain; the others left out."""
     shapes = frame.geometry.to_numpy().copy()
@@ -332,7 +363,7 @@ def _valid(frame: gpd.GeoDataFrame, name: str) -> tuple[gpd.GeoDataFrame, list[g
     if not invalid.any():
         return frame, [], []
     before = shapes[invalid]
-    after = shapely.make_valid(before, method="structure", keep_collapsed=False)
+    after = made_valid(before)
     area = np.abs(shapely.area(before))
     certain = ~shapely.is_empty(after) & (np.abs(shapely.area(after) - area) <= REPAIR_TOLERANCE * np.maximum(area, 1e-9))
     shapes[invalid] = np.where(certain, after, before)

@@ -24,7 +24,7 @@ from geo import complaints_intake, placement, registers
 from geo.archives import Bundle, gather
 from geo.crs import turned
 from geo.errors import CrsError, Finding, LayerError, TarmimError, errors_in, finding
-from geo.harmonise import Layer, by_code, prepared
+from geo.harmonise import BY_NAME, Layer, by_code, prepared
 from geo.left_out import REASONS, together
 from geo.messages import message
 from geo.pipeline import Step, silent
@@ -97,6 +97,8 @@ def examine(
         made, faults = None, tuple(one for one in faults if not one.code.startswith("crs-"))
     shapes = _shape_findings(read.table, layer, kind)
     looked = _where_looked(known, layer) if made is not None else ()
+    if made is not None:  # its left-out rows are told with those that validation leaves out
+        told = tuple(one for one in told if one.code not in REASONS)
     findings = (*told, *said, *faults, *shapes, *looked, *(made.findings if made is not None else ()))
     if made is not None:
         made = replace(made, findings=findings, sha256=survey.sha256)
@@ -121,8 +123,7 @@ def _understood(
         if told and (read.hashtags or not isinstance(read.table, gpd.GeoDataFrame)):
             read = _read(bundle, survey, known, allow)
             known, recognition = recognised(study, known, read, survey.layer)
-    noticed = (one for one in read.findings if one.code not in REASONS)
-    return bundle.kind, read, known, recognition, (*unpacked.findings, *noticed, *recognition.findings)
+    return bundle.kind, read, known, recognition, (*unpacked.findings, *read.findings, *recognition.findings)
 
 
 def recognised(study: Study, choices: LayerSpec, read: Read, layer: str) -> tuple[LayerSpec, Recognition]:
@@ -197,6 +198,7 @@ def _layer(
             left_out=complaints_intake.redacted(together([layer.left_out, _aside(read, name)], study.crs)),
             rows_read=read.counts.rows,
             rows_chosen=layer.rows_chosen + read.counts.aside,
+            rows_lost=read.counts.lost,
         ),
         (),
     )
@@ -265,6 +267,7 @@ def _read(bundle: Bundle, survey: Survey, choices: LayerSpec, allow: Allow) -> R
         crs=choices.crs,
         header=choices.header,
         encoding=choices.encoding,
+        placeless=survey.layer in BY_NAME,
         allow=allow,
     )
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import shapely
 
 from geo.errors import Finding, finding
 from geo.messages import Message, message, messages
@@ -36,6 +39,7 @@ REASONS: dict[str, Message] = {
     "id-missing": message("No code given"),
     "geometry-unreadable": message("The geometry can't be read"),
     "geometry-coordinates": message("Coordinates that are infinite or beyond any place on Earth"),
+    "geometry-unreachable": message("Too far away to have a place in the study's coordinate system"),
     "record-unreadable": message("The record can't be read"),
     "record-deleted": message("Marked as deleted in the file"),
     "record-missing": message("A shape without a record in the table"),
@@ -68,11 +72,27 @@ def left_out(frame: pd.DataFrame, layer: str, reason: str, *, value: str | None 
 
 
 def together(tables: Iterable[gpd.GeoDataFrame], crs: object) -> gpd.GeoDataFrame:
-    """All left-out rows as one table in one CRS; rows without geometry keep none."""
-    several = [one.to_crs(crs) if one.crs is not None else one.set_crs(crs) for one in tables if len(one)]
+    """All left-out rows as one table in one CRS; rows without geometry keep none, and what has no place in that CRS loses it."""
+    several = [_reached(one.to_crs(crs)) if one.crs is not None else one.set_crs(crs) for one in tables if len(one)]
     if not several:
         return gpd.GeoDataFrame({name: pd.Series(dtype="string") for name in COLUMNS}, geometry=gpd.GeoSeries([], crs=crs))
     return gpd.GeoDataFrame(pd.concat(several, ignore_index=True), crs=crs)
+
+
+def reachable(frame: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
+    """Which shapes have finite coordinates, or none at all: a projection puts what it can't place at infinity.
+
+    >>> places = gpd.GeoDataFrame(geometry=gpd.points_from_xy([39, -51], [35, 0], crs="EPSG:4326")).to_crs("EPSG:32637")
+    >>> reachable(gpd.GeoDataFrame(geometry=[*places.geometry, None])).tolist()
+    [True, False, True]
+    """
+    shapes = frame.geometry.to_numpy()
+    absent = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    return np.asarray(absent | np.isfinite(shapely.bounds(shapes)).all(axis=1))
+
+
+def _reached(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    return frame.set_geometry(frame.geometry.where(reachable(frame)))
 
 
 def noted(table: gpd.GeoDataFrame) -> tuple[Finding, ...]:

@@ -23,6 +23,9 @@ LANGS: tuple[Lang, ...] = get_args(Lang)
 FSI, PDI = "\u2068", "\u2069"
 
 
+COMMANDS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F)), "\ufffd") | dict.fromkeys(b"\t\n\r", " ")
+
+
 @lru_cache(maxsize=len(LANGS))
 def catalogue(lang: Lang) -> NullTranslations:
     """All catalogues of a language as one; English has none and answers with the key."""
@@ -62,7 +65,16 @@ def shown(value: object, lang: Lang) -> str:
         return between.join(shown(item, lang) for item in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"{FSI}{value}{PDI}" if lang == "ar" else str(value)
+    return f"{FSI}{plain(str(value))}{PDI}" if lang == "ar" else plain(str(value))
+
+
+def plain(text: str) -> str:
+    r"""A text of others on one line, without what would command a terminal or turn the words around it.
+
+    >>> plain("a\x1b[2J\u202eb\nc") == "a\ufffd[2J\ufffdb c"
+    True
+    """
+    return text if text.isprintable() else text.translate(COMMANDS)
 
 
 def gettext(text: str, lang: Lang, /, **values: object) -> str:

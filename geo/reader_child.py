@@ -250,7 +250,13 @@ def _check_shapes(job: Job, rows: Rows) -> None:
     if len(counts) and counts.max() > job.rules["vertices_per_shape"]:
         raise TooMuchError("shape", int(counts.max()), job.rules["vertices_per_shape"])
     _check_rings(job, shapes)
-    bad = dict.fromkeys(np.flatnonzero(counts == 0).tolist(), "geometry-missing")
+    bare = np.flatnonzero(counts == 0).tolist()
+    bad: dict[int, str] = {}
+    if not job.order["placeless"]:
+        bad = dict.fromkeys(bare, "geometry-missing")
+    elif bare:
+        shapes[bare] = None
+        job.note("rows-without-place", rows=[rows.row[at] for at in bare], n=len(bare))
     flat, owner = shapely.get_coordinates(shapes, return_index=True)
     wild = ~np.isfinite(flat).all(axis=1) | (np.abs(flat) > job.rules["coordinate"]).any(axis=1)
     bad |= dict.fromkeys(np.unique(owner[wild]).tolist(), "geometry-coordinates")

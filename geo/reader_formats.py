@@ -134,7 +134,7 @@ def as_text(value: Any) -> str | None:
 
 def clean(text: str) -> str:
     """A text that can be written as UTF-8."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def reason_of(error: Exception, folder: Path) -> str:

@@ -276,7 +276,11 @@ def _several_dates(columns: list[str], where: str) -> Finding:
 def graded(values: pd.Series[Any], grades: Mapping[str, str]) -> tuple[float, list[str]]:
     """Share of the rows with a value whose grade a list holds, and the values that it does not, most frequent first."""
     listed = {_fold(one) for one in grades}
-    counts = values.dropna().map(_text).value_counts()
+    try:
+        raw = values.dropna().value_counts()  # few values, many rows
+    except TypeError:  # cells that are lists
+        raw = values.dropna().map(_text).value_counts()
+    counts = raw.groupby([_text(one) for one in raw.index], sort=False).sum().sort_values(ascending=False, kind="stable")
     counts = counts[counts.index != ""]
     inside = np.array([_fold(one) in listed for one in counts.index], dtype=bool)
     total = counts.sum()

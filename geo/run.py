@@ -128,7 +128,7 @@ def _sources(city: City) -> list[Layer]:
 
 
 def _layer_record(layer: Layer, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
-    """A layer's entry; rows read = used + left out + not selected. A row with an unknown value still counts as used."""
+    """A layer's entry; rows read = used + left out + lost + not selected. A row with an unknown value still counts as used."""
     name, spec = layer.name.partition("/")[0], layer.spec
     settings = spec.model_dump(mode="json", exclude={"path", "source", "date", "licence", "profile"}, exclude_defaults=True)
     if "extent" in settings:  # the same inputs give the same id wherever they lie
@@ -148,7 +148,8 @@ def _layer_record(layer: Layer, left_out: gpd.GeoDataFrame) -> dict[str, Any]:
         "rows_read": layer.rows_read,
         "rows_used": layer.rows_chosen - lost,
         "rows_left_out": lost,
-        "rows_not_selected": layer.rows_read - layer.rows_chosen,
+        "rows_lost": layer.rows_lost,
+        "rows_not_selected": layer.rows_read - layer.rows_chosen - layer.rows_lost,
     }
 
 

@@ -22,7 +22,7 @@ import geopandas as gpd
 import pandas as pd
 
 from geo import deliveries, uploads
-from geo.archives import limits
+from geo.archives import KINDS, limits
 from geo.catalogue import FILE as CATALOGUE
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
 from geo.evidence import MAIN, check_series
@@ -97,12 +97,16 @@ def _kept(
 
 
 def _with_siblings(paths: Sequence[Path]) -> list[Path]:
-    """The files, and beside a `.shp` all parts of the same name."""
+    """The files, and beside a `.shp` all parts of the same name; a table or a drawing of that name is a layer of its own."""
     found = dict.fromkeys(paths)
     for path in paths:
         if path.suffix.lower() == ".shp":
-            found |= dict.fromkeys(sorted(one for one in path.parent.iterdir() if one.stem == path.stem and one.is_file()))
+            found |= dict.fromkeys(sorted(one for one in path.parent.iterdir() if one.stem == path.stem and _is_part(one)))
     return list(found)
+
+
+def _is_part(path: Path) -> bool:
+    return path.is_file() and KINDS.get(path.suffix.lower(), "shapefile") == "shapefile"
 
 
 def check(
@@ -261,6 +265,7 @@ def accept(
         "sender": checked.survey.sender,
         "rows_read": layer.rows_read,
         "rows_chosen": layer.rows_chosen,
+        "rows_lost": layer.rows_lost,
         "left_out": _listed(layer.left_out),
     }
     step(message("Writing the dataset"))
@@ -322,4 +327,5 @@ def as_layer(study: Study, dataset: Dataset, table: pd.DataFrame) -> Layer:
         None,
         hash_of_extent,
         told["rows_chosen"],
+        rows_lost=told.get("rows_lost", 0),
     )

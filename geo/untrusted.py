@@ -90,6 +90,7 @@ class Request:
     crs: str | None = None
     header: Sequence[str] | None = None
     encoding: str | None = None
+    placeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,11 @@ NOTES: Mapping[str, Note] = {
     "lines-skipped": Note("info", message("{n} lines above the header were left out.")),
     "points-from": Note("info", message("The places were taken from the columns {columns}.")),
     "no-places": Note("warning", message("The columns {columns} hold no coordinate; the rows are read without places.")),
+    "rows-without-place": Note(
+        "info",
+        message("{n} rows have no coordinates; they belong where their code or name says."),
+        remedy=message("Give coordinates, or see the table of left-out rows for those that no code or name places."),
+    ),
     "crs-link": Note(
         "warning",
         message("The coordinate system is given as a link, which is not followed."),
@@ -254,6 +260,7 @@ def read_untrusted(
     crs: str | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
+    placeless: bool = False,
     allow: Allow = "upload",
     limits: Mapping[str, float] | None = None,
 ) -> Read:
@@ -267,6 +274,8 @@ def read_untrusted(
         What findings call the layer.
     crs
         CRS of `x, y` and `wkt` columns of a table; degrees are WGS 84 without it. A file that says its CRS keeps its own.
+    placeless
+        Rows without a geometry stay, without one: something else than their place may say where they belong.
     allow
         "administrator" also reads FileGDB, KML, KMZ, GML, DXF and OSM.
     limits
@@ -277,7 +286,7 @@ def read_untrusted(
     LayerError
         It can't be used at all, with every reason found; a child that was killed says which limit it met.
     """
-    request = Request(files, name, sublayer, columns or {}, crs, header, encoding)
+    request = Request(files, name, sublayer, columns or {}, crs, header, encoding, placeless)
     (result,) = read_many([request], allow=allow, limits=limits)
     if isinstance(result, LayerError):
         raise result
@@ -371,6 +380,7 @@ def _order(request: Request, bundle: Bundle, folder: Path) -> dict[str, Any]:
         "crs": request.crs,
         "header": list(request.header) if request.header is not None else None,
         "encoding": request.encoding,
+        "placeless": request.placeless,
     }
 
 

@@ -23,7 +23,7 @@ from geo.messages import message
 from geo.reading import ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from geo.study import LayerSpec
 
@@ -173,8 +173,13 @@ def as_text(values: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_float_dtype(values) and ((values.dropna() % 1 == 0) & (values.dropna().abs() < 2**53)).all():
         values = values.astype("Int64")
     text = values.astype("string").str.strip()
-    text = text.map(lambda one: unicodedata.normalize("NFC", one), na_action="ignore").astype("string")
+    text = _each(text, lambda one: unicodedata.normalize("NFC", one))
     return text.mask(text == "")
+
+
+def _each(text: pd.Series[Any], change: Callable[[str], str | None]) -> pd.Series[Any]:
+    """A text column with each of its different values changed once; missing stays missing."""
+    return text.map({one: change(one) for one in text.dropna().unique()}).astype("string")
 
 
 def as_number(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -222,7 +227,7 @@ def _states(
     listed = {**listed, **explained}
     folded = {_fold(theirs): ours for theirs, ours in listed.items()}
     text = frame[grade].astype("string")
-    state = text.map(lambda one: folded.get(_fold(one)), na_action="ignore").astype("string")
+    state = _each(text, lambda one: folded.get(_fold(one)))
     unknown, empty = text.notna() & state.isna(), text.isna()
     graded = frame.assign(state=state, grade=text) if name in GRADED else frame.assign(state=state)
     if name not in GRADED:
