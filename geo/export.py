@@ -175,6 +175,26 @@ def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None,
     book.close()
 
 
+def write_table(table: pd.DataFrame, path: Path, *, title: Message, lang: Lang) -> Path:
+    """A table beside the list as XLSX, one sheet, where the path ends so, else as CSV; whole or not at all.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+
+    def sheet(staging: Path) -> None:
+        import xlsxwriter
+
+        with xlsxwriter.Workbook(staging) as book:
+            _further_sheet(book, table, {"title": title.both()}, "", lang)
+
+    if path.suffix.lower() == ".xlsx":
+        return write_whole(path, sheet)
+    return write_whole(path, lambda staging: staging.write_bytes(csv_bytes(table)))
+
+
 def heading(column: str, lang: Lang) -> str:
     """The heading of a column of the list, in a language.
 
