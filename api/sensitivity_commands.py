@@ -1,4 +1,4 @@
-"""Commands that ask why a rank is what it is and what would change it: two runs, one neighbourhood, the weights, the next survey."""
+"""Commands that ask what would change a rank: two runs side by side, one neighbourhood, the weights, the next survey."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.survey_commands import HERE, StudyOption, open_store
-from api.terminal import N_, faults, tell_findings
+from api.terminal import N_, accepted, database, faults, progress, tell_findings
 from geo.messages import Lang, Message, gettext, message
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from geo.harmonise import City
+    from geo.run import Run
+    from geo.scheme import Scheme
 
 app = typer.Typer()
 EXAMPLE = N_("Example:") + "\n\n"
@@ -80,3 +84,85 @@ def compare(
     for unit, row in found.apart.iterrows():
         typer.echo(f"{unit}  {row[f'name_{lang}']}  {row[f'reason_{lang}']}")
     tell_findings(found.findings, lang, err=False)
+
+
+UnitArgument = Annotated[str, typer.Argument(metavar="UNIT", help=N_("Code or name of the neighbourhood"))]
+
+
+def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) -> tuple[City, Scheme, Run]:
+    from geo import pipeline
+
+    opened, chosen = pipeline.open_study(study, scheme)
+    city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+    return city, chosen, pipeline.assess(city, chosen, step)
+
+
+def _unit(run: Run, wanted: str) -> str:
+    """The code of a neighbourhood that was named by its code or one of its names."""
+    from geo.errors import UnknownNameError, finding
+
+    table = run.priorities
+    for column in ("id", "name_ar", "name_en"):
+        if (table[column] == wanted).sum() == 1:
+            return str(table.loc[table[column] == wanted, "id"].iloc[0])
+    raise UnknownNameError(
+        finding(
+            "unknown-name",
+            "error",
+            "neighbourhoods",
+            message("There is no neighbourhood '{id}'.", id=wanted),
+            expected=message("Codes: {codes}.", codes=table["id"].sort_values().head(40).tolist()),
+        )
+    )
+
+
+@app.command(
+    help=N_("Why a neighbourhood has its rank, and the smallest change of one criterion that would give it another."),
+    epilog=EXAMPLE + "tarmim explain homs N-07 --rank 3",
+)
+def explain(
+    ctx: typer.Context,
+    study: StudyArgument,
+    unit: UnitArgument,
+    scheme: SchemeOption = None,
+    wanted: Annotated[int | None, typer.Option("--rank", min=1, help=N_("What would give it this rank"))] = None,
+) -> None:
+    from geo import counterfactual, scoring
+    from geo.explain import label, quantity
+    from geo.figures import UNKNOWN
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 20) as step:
+        _, chosen, run = _assessed(study, scheme, step)
+        code = _unit(run, unit)
+        measures = run.priorities.drop(columns="geometry").set_index("id")
+        found = counterfactual.changes_of(code, measures, chosen, rank_wanted=wanted)
+    row = measures.loc[code]
+    typer.echo(f"{code}  {row[f'name_{lang}']}")
+    typer.echo(row[f"why_{lang}"])
+    if found.empty:
+        return
+    for said in counterfactual.sentences(found, chosen.confidence.cutoff):
+        typer.echo("· " + said.render(lang))
+    reached = found[found["needed"].notna()]
+    limits = reached.drop_duplicates("goal").set_index("goal")["limit"].to_dict()
+    needed = {(row["measure"], row["goal"]): row["needed"] for row in reached.to_dict("records")}
+    values = {row["measure"]: row["value"] for row in found.to_dict("records")}
+    _show(
+        gettext("What each criterion alone would have to be", lang),
+        [
+            gettext("Criterion", lang),
+            gettext("Now", lang),
+            *(gettext("for rank {place}", lang, place=limit) for limit in limits.values()),
+        ],
+        [
+            [
+                label(name)[lang],
+                quantity(name, value).render(lang),
+                *(quantity(name, needed[name, goal]).render(lang) if (name, goal) in needed else UNKNOWN for goal in limits),
+            ]
+            for name, value in values.items()
+        ],
+    )
+    if scoring.is_relative(chosen):
+        typer.echo(gettext("Scores depend on the other neighbourhoods: a nearer value is possible.", lang))

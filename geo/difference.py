@@ -245,16 +245,17 @@ def _signed(tenths: int) -> str:
 def _apart(sides: tuple[_Side, _Side], both: pd.Index[str]) -> pd.DataFrame:
     """Neighbourhoods that are not ranked in both runs, with the reason."""
     first, second = (side.table for side in sides)
+    listed = [table.index[table["rank"].notna()] for table in (first, second)]
     rows = {}
     for unit in first.index.union(second.index).difference(both):
         reasons = []
-        for own, other, only, silent in (
-            (first, second, message("in the first run only"), message("not assessable in the first run")),
-            (second, first, message("in the second run only"), message("not assessable in the second run")),
+        for own, ranked, other, only, silent in (
+            (first, listed[0], second, message("in the first run only"), message("not assessable in the first run")),
+            (second, listed[1], first, message("in the second run only"), message("not assessable in the second run")),
         ):
             if unit not in other.index:
                 reasons.append(only)
-            if unit in own.index and pd.isna(own.at[unit, "rank"]):
+            if unit in own.index and unit not in ranked:
                 reasons.append(silent)
         named = second if unit in second.index else first
         places = {f"rank_{side}": table["rank"].get(unit, pd.NA) for side, table in (("a", first), ("b", second))}

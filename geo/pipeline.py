@@ -16,7 +16,20 @@ from types import MappingProxyType
 import geopandas as gpd
 import pandas as pd
 
-from geo import agreement, complaints, confidence, criteria, decisions, explain, population, ranking, registers, scenarios, scoring
+from geo import (
+    agreement,
+    complaints,
+    confidence,
+    counterfactual,
+    criteria,
+    decisions,
+    explain,
+    population,
+    ranking,
+    registers,
+    scenarios,
+    scoring,
+)
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.harmonise import City, Layer, by_code, place, read_layer, read_zones
 from geo.left_out import noted, together
@@ -111,6 +124,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         scores.parts,
         measures,
         reasons,
+        counterfactual.would_be(measures, scheme),
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
     return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables})

@@ -223,7 +223,7 @@ def test_command(tmp_path):
     table = pd.read_csv(tmp_path / "d.csv")
     assert (table[ALL].sum(axis=1) - table["change"]).abs().max() < 1e-9
     assert tarmim("compare", first, second, "--study", tmp_path, "--out", tmp_path / "d.xlsx", "--lang", "ar").returncode == 0
-    assert pd.read_excel(tmp_path / "d.xlsx")["change"].tolist() == table["change"].tolist()
+    assert pd.read_excel(tmp_path / "d.xlsx", engine="openpyxl")["change"].tolist() == table["change"].tolist()
     same = tarmim("compare", first, first, "--study", tmp_path)
     assert "No rank differs." in same.stdout
     nobody = tarmim("compare", first, "no-such-run", "--study", tmp_path)
