@@ -59,6 +59,10 @@ def kept(row, promised):
     return promised <= row.limit if row.limit < row.rank else promised >= row.limit
 
 
+def of(found, unit, goal):
+    return found[(found["id"] == unit) & (found["goal"] == goal)].set_index("measure")
+
+
 @pytest.fixture
 def paper():
     """Three neighbourhoods, weights a half each: 50 (0.6, 400), 40 (0.3, 500), 20 (0.2, 200)."""
@@ -72,21 +76,20 @@ def test_by_hand(paper):
     x falls below 40 points: water just below 0.4, 0.399; or people 199: 0.201 of the way both, and both a step of their last digit
     below the tie: 0.399 − 0.6 = −0.201; 199 − 400 = −201 of 1,000.
     """
-    found = changes(paper, scheme_of((0.5, 0.5))).set_index(["id", "goal", "measure"]).sort_index(ascending=False)
-    assert found.loc[("y", "better"), "needed"].to_dict() == {"water_damaged_share": 0.5, "people": 700}
-    assert found.loc[("z", "better"), "needed"].to_dict() == {"water_damaged_share": 0.6, "people": 600}
-    assert found.loc[("x", "worse"), "needed"].to_dict() == {"water_damaged_share": 0.399, "people": 199}
-    assert found.loc[("y", "better"), "size"].tolist() == pytest.approx([0.2, 0.2])
-    assert found.loc[("y", "better"), "smallest"].tolist() == [True, False]
-    assert found.loc[("x", "worse"), "rank_then"].tolist() == [2, 2]
+    found = changes(paper, scheme_of((0.5, 0.5)))
+    assert of(found, "y", "better")["needed"].to_dict() == {"water_damaged_share": 0.5, "people": 700}
+    assert of(found, "z", "better")["needed"].to_dict() == {"water_damaged_share": 0.6, "people": 600}
+    assert of(found, "x", "worse")["needed"].to_dict() == {"water_damaged_share": 0.399, "people": 199}
+    assert of(found, "y", "better")["size"].tolist() == pytest.approx([0.2, 0.2])
+    assert of(found, "y", "better")["smallest"].sum() == 1
+    assert of(found, "x", "worse")["rank_then"].tolist() == [2, 2]
 
 
 def test_less_is_more_urgent(paper):
     """Turned around: y has 35 + 25 = 60 points, x 20 + 30 = 50: for rank 1 x needs water 0.6 − 0.2 = 0.4."""
     scheme = scheme_of((0.5, 0.5), directions=("less", "less"))
-    found = changes(paper.loc[["x", "y"]], scheme).set_index(["id", "goal", "measure"])
-    assert found.loc[("x", "better", "water_damaged_share"), "needed"] == 0.4
-    assert found.loc[("x", "better", "people"), "needed"] == 200
+    found = of(changes(paper.loc[["x", "y"]], scheme), "x", "better")
+    assert found["needed"].to_dict() == {"water_damaged_share": 0.4, "people": 200}
 
 
 def test_no_single_change(paper):
