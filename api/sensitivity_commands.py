@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +16,11 @@ from geo.messages import Lang, Message, gettext, message
 if TYPE_CHECKING:
     import pandas as pd
 
+    from geo.errors import Finding
     from geo.harmonise import City
     from geo.run import Run
     from geo.scheme import Scheme
+    from geo.turning import Turned
 
 app = typer.Typer()
 EXAMPLE = N_("Example:") + "\n\n"
@@ -97,11 +99,10 @@ def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None]) 
     return city, chosen, pipeline.assess(city, chosen, step)
 
 
-def _unit(run: Run, wanted: str) -> str:
+def _code(table: pd.DataFrame, wanted: str) -> str:
     """The code of a neighbourhood that was named by its code or one of its names."""
     from geo.errors import UnknownNameError, finding
 
-    table = run.priorities
     for column in ("id", "name_ar", "name_en"):
         if (table[column] == wanted).sum() == 1:
             return str(table.loc[table[column] == wanted, "id"].iloc[0])
@@ -134,7 +135,7 @@ def explain(
     lang: Lang = ctx.obj
     with faults(lang), progress(lang, 20) as step:
         _, chosen, run = _assessed(study, scheme, step)
-        code = _unit(run, unit)
+        code = _code(run.priorities, unit)
         measures = run.priorities.drop(columns="geometry").set_index("id")
         found = counterfactual.changes_of(code, measures, chosen, rank_wanted=wanted)
     row = measures.loc[code]
@@ -166,3 +167,150 @@ def explain(
     )
     if scoring.is_relative(chosen):
         typer.echo(gettext("Scores depend on the other neighbourhoods: a nearer value is possible.", lang))
+
+
+NEAR = 3
+
+
+@app.command(
+    help=N_("Which single assumption moves the ranks most, and the smallest change of the weights that changes the first k."),
+    epilog=EXAMPLE + "tarmim sensitivity homs N-07 --top 5",
+)
+def sensitivity(
+    ctx: typer.Context,
+    study: StudyArgument,
+    unit: Annotated[str, typer.Argument(metavar="[UNIT]", help=N_("Code or name of the neighbourhood"))] = "",
+    scheme: SchemeOption = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help=N_("The first k; without it the cut-off of the scheme"))
+    ] = None,
+    lines: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    out: TableOption = None,
+) -> None:
+    from geo import criteria, pipeline, ranking, scenarios, scoring, turning
+    from geo import sensitivity as geo_sensitivity
+    from geo.errors import SchemeError
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 20) as step:
+        opened, chosen = pipeline.open_study(study, scheme)
+        city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+        if top is not None:
+            chosen = chosen.model_copy(update={"confidence": chosen.confidence.model_copy(update={"cutoff": top})})
+        step(message("Measuring damage, roads, networks and facilities"))
+        people = scenarios.people(city)
+        measures = criteria.measure(city, chosen, people)
+        ranks = ranking.rank(scoring.score(measures, chosen).table["score"])["rank"].dropna().sort_values(kind="stable")
+        asked = [_ranked(city, ranks, unit)] if unit else _at_the_cut(ranks, chosen.confidence.cutoff)
+        step(message("Scoring and ranking"))
+        aside: Sequence[Finding] = ()
+        try:
+            turned = [turning.turn(one, measures, chosen) for one in asked]
+        except SchemeError as error:  # the table of assumptions is worth its while without
+            if unit:
+                raise
+            turned, aside = [], error.findings
+        table = None if unit else geo_sensitivity.assumptions(city, chosen, measures, people)
+        if table is not None:
+            _written(table, out, message("What moves the ranks most"), lang)
+    names = city.zones[f"name_{lang}"].to_dict()
+    if table is not None:
+        _show_assumptions(table, names, chosen.confidence.cutoff, lines, lang)
+    for one in turned:
+        _tell_turned(one, chosen, str(names[one.unit]), lang)
+    tell_findings(aside, lang, err=False)
+
+
+def _ranked(city: City, ranks: pd.Series[int], wanted: str) -> str:
+    """The code of a neighbourhood that was named by its code or one of its names, and that has a rank."""
+    from geo.errors import LayerError, finding
+
+    code = _code(city.zones.rename_axis("id").reset_index(), wanted)
+    if code not in ranks.index:
+        said = message("'{id}' is not assessable: a survey is needed before it has a rank.", id=code)
+        raise LayerError(finding("not-assessable", "error", code, said))
+    return code
+
+
+def _at_the_cut(ranks: pd.Series[int], cutoff: int) -> list[str]:
+    """The last few of the first k and the first few behind them."""
+    within = int((ranks <= cutoff).sum())
+    return [str(one) for one in ranks.index[max(within - NEAR, 0) : within + NEAR]]
+
+
+def _show_assumptions(table: pd.DataFrame, names: Mapping[str, str], cutoff: int, lines: int, lang: Lang) -> None:
+    from geo.figures import figure
+    from geo.sensitivity import KINDS
+
+    _show(
+        gettext("What moves the ranks most, each assumption alone", lang),
+        [
+            gettext("Kind", lang),
+            gettext("Assumption", lang),
+            gettext("Mean shift of ranks", lang),
+            gettext("Ranks that differ", lang),
+            gettext("New among the first {top}", lang, top=cutoff),
+            gettext("Largest", lang),
+            gettext("Name", lang),
+        ],
+        [
+            [
+                KINDS[row["kind"]].render(lang),
+                row[f"said_{lang}"],
+                figure(row["shift"], 2),
+                str(row["moved"]),
+                str(row["enter"]),
+                str(row["largest"]),
+                f"{row['unit']} {names.get(row['unit'], '')}".strip(),
+            ]
+            for row in table.head(lines).to_dict("records")
+        ],
+        text=(0, 1, 6),
+    )
+
+
+def _tell_turned(one: Turned, scheme: Scheme, name: str, lang: Lang) -> None:
+    """The smallest change of the weights as a sentence, and by criterion where it is not nothing."""
+    from geo.explain import label
+    from geo.figures import figure
+
+    values = {"id": one.unit, "name": name, "rank": one.rank, "top": one.cut, "n": one.in_front}
+    if one.weights is None:
+        if one.into and one.in_front >= one.cut:
+            said = message(
+                "{id} {name} (rank {rank}): no weights bring it among the first {top}; {n} others are as urgent in everything.",
+                **values,
+            )
+        elif one.into:
+            said = message("{id} {name} (rank {rank}): no weights bring it among the first {top}.", **values)
+        else:
+            said = message("{id} {name} (rank {rank}): no weights take it out of the first {top}.", **values)
+        if not one.proven:
+            said = message(
+                "{id} {name} (rank {rank}): no weights were found in time that move it across the first {top}.", **values
+            )
+        typer.echo(said.render(lang))
+        return
+    points, least = figure(one.change * 100, 1), figure(one.least * 100, 1)
+    if one.into:
+        said = message(
+            "{id} {name} (rank {rank}): among the first {top} when weights change by {points} percentage points in all:",
+            **values,
+            points=points,
+        )
+    else:
+        said = message(
+            "{id} {name} (rank {rank}): out of the first {top} when weights change by {points} percentage points in all:",
+            **values,
+            points=points,
+        )
+    typer.echo(said.render(lang))
+    for criterion in scheme.criteria:
+        shift = (float(one.weights[criterion.measure]) - criterion.weight) * 100
+        if abs(shift) >= 0.005:
+            sign = "+" if shift > 0 else "−"
+            typer.echo(
+                f"    {label(criterion.measure)[lang]}: {sign}{figure(abs(shift), 2)} ({figure(criterion.weight * 100, 1)}%)"
+            )
+    if not one.proven:
+        typer.echo("    " + gettext("A smaller change was not excluded in time; it is at least {points}.", lang, points=least))

@@ -29,8 +29,9 @@ from geo.scoring import METHOD_NAMES, SCALE, normalised, total_score, weights_of
 Bools = npt.NDArray[np.bool_]
 AHEAD = 1e-5  # in front by so much, 0 to 1: 0.001 points
 LIMIT_S = 20.0  # of one mixed-integer programme
-NODES = 80  # of the search for the score at the cut
-CLOSE = 5e-4  # sums of change that differ by less are the same: 0.05 percentage points
+NARROW = 1e-7  # scores at the cut that are not told apart
+NODES = 200  # of the search for the score at the cut
+CLOSE = 1e-3  # sums of change that differ by less are the same: a tenth of a percentage point
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def _search(task: _Task, rank_with: Any) -> tuple[Floats | None, float]:
         tried, _ = _solved(task, middle, middle)
         if tried is not None and (change := float(np.abs(tried - task.agreed).sum())) < most and holds(tried):
             best, most = tried, change
-        if high - low < 2 * AHEAD:
+        if high - low < NARROW:
             closed = min(closed, bound)
             continue
         margin = (high - low) / 10
