@@ -170,6 +170,22 @@ def explain(
 
 
 NEAR = 3
+CutOption = Annotated[
+    int | None, typer.Option("--top", min=1, max=100_000, help=N_("The first k; without it the cut-off of the scheme"))
+]
+CountOption = Annotated[int, typer.Option("--lines", min=0, max=100_000, help=N_("Lines of the list to show"))]
+
+
+def _opened(study: Path, scheme: str | None, top: int | None, step: Callable[[Message], None]) -> tuple[City, Scheme]:
+    """The city and the scheme with the cut-off that was asked for."""
+    from geo import pipeline
+
+    opened, chosen = pipeline.open_study(study, scheme)
+    city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+    if top is not None:
+        chosen = chosen.model_copy(update={"confidence": chosen.confidence.model_copy(update={"cutoff": top})})
+    step(message("Measuring damage, roads, networks and facilities"))
+    return city, chosen
 
 
 @app.command(
@@ -181,23 +197,17 @@ def sensitivity(
     study: StudyArgument,
     unit: Annotated[str, typer.Argument(metavar="[UNIT]", help=N_("Code or name of the neighbourhood"))] = "",
     scheme: SchemeOption = None,
-    top: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help=N_("The first k; without it the cut-off of the scheme"))
-    ] = None,
-    lines: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    top: CutOption = None,
+    lines: CountOption = 10,
     out: TableOption = None,
 ) -> None:
-    from geo import criteria, pipeline, ranking, scenarios, scoring, turning
+    from geo import criteria, ranking, scenarios, scoring, turning
     from geo import sensitivity as geo_sensitivity
     from geo.errors import SchemeError
 
     lang: Lang = ctx.obj
     with faults(lang), progress(lang, 20) as step:
-        opened, chosen = pipeline.open_study(study, scheme)
-        city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
-        if top is not None:
-            chosen = chosen.model_copy(update={"confidence": chosen.confidence.model_copy(update={"cutoff": top})})
-        step(message("Measuring damage, roads, networks and facilities"))
+        city, chosen = _opened(study, scheme, top, step)
         people = scenarios.people(city)
         measures = criteria.measure(city, chosen, people)
         ranks = ranking.rank(scoring.score(measures, chosen).table["score"])["rank"].dropna().sort_values(kind="stable")
@@ -314,3 +324,62 @@ def _tell_turned(one: Turned, scheme: Scheme, name: str, lang: Lang) -> None:
             )
     if not one.proven:
         typer.echo("    " + gettext("A smaller change was not excluded in time; it is at least {points}.", lang, points=least))
+
+
+@app.command(
+    name="survey-next",
+    help=N_("Which neighbourhood to survey next, so that the first k of the list become the right ones."),
+    epilog=EXAMPLE + "tarmim survey-next homs --top 10 --out survey.xlsx",
+)
+def survey_next(
+    ctx: typer.Context,
+    study: StudyArgument,
+    scheme: SchemeOption = None,
+    top: CutOption = None,
+    lines: CountOption = 10,
+    out: TableOption = None,
+) -> None:
+    from geo import information, scenarios
+    from geo.confidence import of_hundred
+    from geo.explain import label
+    from geo.figures import figure
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 20) as step:
+        city, chosen = _opened(study, scheme, top, step)
+        measures = information.local(city, chosen, scenarios.people(city))
+        step(message("Drawing how sure the ranks are"))
+        table = information.survey_next(measures, chosen).rename_axis("id")
+        table = table.join(city.zones[["name_ar", "name_en"]])
+        between = "، " if lang == "ar" else ", "
+        table["unknown"] = [between.join(label(one)[lang] for one in names) for names in table["unknown"]]
+        _written(table.reset_index(), out, message("Which neighbourhood to survey next"), lang)
+    worth = table[table["order"].notna()].head(lines)
+    if worth.empty:
+        typer.echo(gettext("Nothing is uncertain here: no survey would change the list.", lang))
+        return
+    _show(
+        gettext("Which neighbourhood to survey next, for the first {top}", lang, top=chosen.confidence.cutoff),
+        [
+            gettext("Code", lang),
+            gettext("Name", lang),
+            gettext("Rank", lang),
+            gettext("Belongs there", lang),
+            gettext("List wrong", lang),
+            gettext("Right members more", lang),
+            gettext("Unknown", lang),
+        ],
+        [
+            [
+                str(row["id"]),
+                str(row[f"name_{lang}"]),
+                figure(row["rank"], 0),
+                f"{of_hundred(row['chance_top'])}%",
+                f"{of_hundred(row['wrong'])}%",
+                figure(row["gain"], 2),
+                row["unknown"],
+            ]
+            for row in worth.reset_index().astype({"rank": "float64"}).to_dict("records")
+        ],
+        text=(0, 1, 6),
+    )

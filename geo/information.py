@@ -4,9 +4,9 @@ Every value that is not certain is drawn: between its low and high around its be
 neighbourhood of the city where it is known. That gives each neighbourhood a chance to belong to the first k. The **gain** of a
 survey is by how many right members more the first k of the list are expected to have once this neighbourhood's values are known and
 the list is made again (expected value of information, one step ahead: Raiffa & Schlaifer 1961; as the knowledge gradient, Frazier,
-Powell & Dayanik 2008, doi:10.1137/070693424). What is wrong everywhere in the same way (damage factors, reach of debris) no survey of one neighbourhood
-settles; it is held at its best value (`local`). Known bias: a survey is taken to tell everything and to cost the same everywhere;
-errors of neighbours are drawn apart; two surveys that only help together are not seen.
+Powell & Dayanik 2008, doi:10.1137/070693424). What is wrong everywhere in the same way (damage factors, reach of debris) no survey
+of one neighbourhood settles; it is held at its best value (`local`). Known bias: a survey is taken to tell everything and to cost
+the same everywhere; errors of neighbours are drawn apart; two surveys that only help together are not seen.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Ints = npt.NDArray[np.int64]
 
 def local(city: City, scheme: Scheme, people: People) -> pd.DataFrame:
     """The measures with damage factors and reach of debris at their best values: what is left is uncertain here and there."""
-    low, best, high = scheme.options.debris_reach_m
+    best = scheme.options.debris_reach_m[1]
     factors = scheme.factors.model_copy(update={"low": scheme.factors.best, "high": scheme.factors.best})
     options = scheme.options.model_copy(update={"debris_reach_m": (best, best, best)})
     return criteria.measure(city, scheme.model_copy(update={"factors": factors, "options": options}), people)
@@ -53,8 +53,9 @@ def survey_next(measures: pd.DataFrame, scheme: Scheme, *, draws: int = DRAWS, s
     -------
     DataFrame
         By id: `order` (1 first; missing where nothing is left to learn), `rank` (missing where not assessable), `chance_top` (of
-        belonging to the first k, 0 to 1), `wrong` (chance that the list is wrong about that), `gain` (expected right members
-        more; may fall a little below 0 where a survey alone would mislead), `score_low`, `score_high` (5 and 95 % of the draws, 0 to 100), `unknown` (criteria without a value here).
+        belonging to the first k, 0 to 1), `wrong` (chance that the list is wrong about that), `gain` (expected right members more;
+        a little below 0 where a survey alone would mislead), `score_low`, `score_high` (5 and 95 % of the draws, 0 to 100),
+        `unknown` (criteria without a value here).
 
     Raises
     ------
