@@ -214,12 +214,20 @@ def sentence(row: Mapping[str, Any], scheme: Scheme) -> Message | None:
     if pd.isna(row.get("rank_low")):
         return None
     chosen = scheme.confidence
+    share = of_hundred(float(row[f"chance_top_{chosen.cutoff}"]))
+    if row["rank_low"] == row["rank_high"]:
+        return message(
+            "In 90 of 100 draws of all that is uncertain it is rank {rank}; among the first {top} in {share} of 100.",
+            rank=int(row["rank_low"]),
+            top=chosen.cutoff,
+            share=share,
+        )
     return message(
         "In 90 of 100 draws of all that is uncertain it is between rank {low} and {high}; among the first {top} in {share} of 100.",
         low=int(row["rank_low"]),
         high=int(row["rank_high"]),
         top=chosen.cutoff,
-        share=of_hundred(float(row[f"chance_top_{chosen.cutoff}"])),
+        share=share,
     )
 
 

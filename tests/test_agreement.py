@@ -172,8 +172,8 @@ def test_groups_have_their_own_lists(demo_run):
 def test_run_says_where_groups_differ(demo_run):
     (found,) = [one for one in demo_run.info["findings"] if one["code"] == "groups-compared"]
     assert len(found["rows"]) == 5
-    assert set(demo_run.tables) == {"methods", "factors", "groups"}
-    for name, table in demo_run.tables.items():
+    for name in ("methods", "factors", "groups"):
+        table = demo_run.tables[name]
         assert table["id"].tolist() == sorted(demo_run.priorities["id"]) or len(table) == len(demo_run.priorities)
         assert set(demo_run.info["tables"][name]["columns"]) == set(table.columns)
         assert all(text["ar"] and text["en"] for text in demo_run.info["tables"][name]["columns"].values())

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from geo import criteria
+from geo.confidence import COLUMNS
 from geo.criteria import PARTS
 from geo.pipeline import assess, open_study, read_city
 from geo.registers import register
@@ -31,8 +32,9 @@ def test_every_registered_measure_is_produced_and_every_column_registered(tmp_pa
         "why_en",
         "geometry",
         "rank_without_complaints",
+        *COLUMNS,
     }
-    of_the_score = ("contribution_", "axis_", "sector_")
+    of_the_score = ("contribution_", "axis_", "sector_", "chance_top_")
     assert [column for column in made.priorities if column not in known and not column.startswith(of_the_score)] == []
     for name, row in register("measures").items():
         assert (f"{name}_low" in made.priorities) == (row["uncertain"] == "yes"), name

@@ -494,7 +494,7 @@
     return element(
       "div",
       { class: "headline" },
-      element("div", { class: "big" }, element("span", { class: "small", text: t("rank") }), element("strong", { id: "why-rank" }, number(rankText(i))), element("span", { class: "small", text: t("rank_of", { total }) }), drawn(i)),
+      element("div", { class: "big" }, element("span", { class: "small", text: t("rank") }), element("strong", { id: "why-rank" }, number(rankText(i))), element("span", { class: "small", text: t("rank_of", { total }) }), likely(i)),
       element(
         "div",
         { class: "big" },
@@ -508,7 +508,7 @@
   }
 
   // The ranks that hold in 90 of 100 draws of all that is uncertain.
-  function drawn(i) {
+  function likely(i) {
     const [low, high] = [city.rank_low, city.rank_high].map((ranks) => (ranks ? ranks[i] : null));
     return low === null ? "" : element("span", { class: "small", id: "why-places", text: t("places_of", { low, high }) });
   }
