@@ -12,8 +12,8 @@ Known bias: all directions of change are held to be equally likely, and a weight
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,10 @@ from geo.scoring import METHOD_NAMES, SCALE, normalised, total_score, weights_of
 
 Bools = npt.NDArray[np.bool_]
 AHEAD = 1e-5  # in front by so much, 0 to 1: 0.001 points
-LIMIT_S = 20.0  # of one mixed-integer programme
+BRANCHES = 2_000  # of one mixed-integer programme: the same end on every machine, unlike a limit of time
 NARROW = 1e-7  # scores at the cut that are not told apart
 NODES = 200  # of the search for the score at the cut
+LOOKED = (0.05, 0.1, 0.2, 0.4, 0.8, 2.0)  # sums of change within which is looked, one after another; 2 is all there is
 CLOSE = 1e-3  # sums of change that differ by less are the same: a tenth of a percentage point
 
 
@@ -70,7 +71,10 @@ class Turned:
 
 @dataclass(frozen=True)
 class _Task:
-    """What the programmes are made of: linear values of the ranked, known or not, agreed weights, and the unit in question."""
+    """What the programmes are made of: linear values of the ranked, known or not, agreed weights, and the unit in question.
+
+    `rivals` are those whose place is open within a change of `most`; `cut` counts them alone.
+    """
 
     values: Floats
     known: Bools
@@ -82,6 +86,7 @@ class _Task:
     apart: Bools
     same: Bools
     rivals: npt.NDArray[np.int64]
+    most: float = 2.0
 
 
 def linear_values(values: Floats, scheme: Scheme) -> Floats:
@@ -153,11 +158,15 @@ def turn(unit: str, measures: pd.DataFrame, scheme: Scheme, *, top: int | None =
         found = rank(pd.Series(changed, index=measures.index))["rank"]
         return 0 if (np.isnan(changed) == listed).any() else int(found[unit])
 
-    found, least = _search(task, rank_with)
+    def holds(tried: Floats) -> bool:
+        place = rank_with(tried)
+        return 0 < place <= cut if into else place > cut
+
+    found, least = _deepened(task, holds)
     if found is None:
         return Turned(unit, own, cut, into, None, 0, float("nan"), least, _never_behind(task))
     named = pd.Series(found, index=[one.measure for one in scheme.criteria])
-    change = float(np.abs(found - weights).sum())
+    change = _change(task, found)
     return Turned(unit, own, cut, into, named, rank_with(found), change, min(least, change), 0)
 
 
@@ -179,13 +188,49 @@ def _never_behind(task: _Task) -> int:
     return int(ahead[task.rivals].sum())
 
 
-def _search(task: _Task, rank_with: Any) -> tuple[Floats | None, float]:
+def _change(task: _Task, weights: Floats) -> float:
+    return float(np.abs(weights - task.agreed).sum())
+
+
+def _deepened(task: _Task, holds: Callable[[Floats], bool]) -> tuple[Floats | None, float]:
+    """The best weights and what any change is at least, looked for within ever larger changes: near ones leave few rivals open."""
+    least = float("inf")
+    for most in LOOKED:
+        found, bound = _search(_within(task, most), holds)
+        least = min(least, bound)
+        if found is not None and _change(task, found) <= most + CLOSE:
+            return found, min(least, _change(task, found))
+    return None, least
+
+
+def _within(task: _Task, most: float) -> _Task:
+    """The task without the rivals that no change of at most `most` can bring past the unit, in front or behind.
+
+    With half of the change to move, the mean of a row is least or largest when all goes between two of its criteria: both known,
+    or one of them unknown.
+    """
+    moved = most / 2
+    there, total = task.known @ task.agreed, task.values @ task.agreed
+    top = np.where(task.known, task.values, -np.inf).max(axis=1)
+    bottom = np.where(task.known, task.values, np.inf).min(axis=1)
+    part = ~task.known.all(axis=1)
+    left = there - moved
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / there
+        among = moved * (top - bottom) / there
+        joined = [(total + moved * end) / (there + moved) for end in (bottom, top)]
+        parted = [np.where(left > 0, (total - moved * end) / left, limit) for end, limit in ((top, 0.0), (bottom, 1.0))]
+    low = mean - np.where(part, np.maximum.reduce([among, mean - joined[0], mean - parted[0]]), among)
+    high = mean + np.where(part, np.maximum.reduce([among, joined[1] - mean, parted[1] - mean]), among)
+    ahead = low[task.rivals] > high[task.at] + AHEAD
+    behind = high[task.rivals] < low[task.at] - AHEAD
+    return replace(task, rivals=task.rivals[~(ahead | behind)], cut=task.cut - int(ahead.sum()), most=most)
+
+
+def _search(task: _Task, holds: Callable[[Floats], bool]) -> tuple[Floats | None, float]:
     """The best weights found, and what any change is at least; branch and bound over the score at the cut where it is needed."""
-
-    def holds(weights: Floats) -> bool:
-        place = rank_with(weights)
-        return bool(0 < place <= task.cut if task.into else place > task.cut)
-
+    if task.into and task.cut < 1:
+        return None, float("inf")
     mixed = bool((~task.same[task.rivals]).any())
     best: Floats | None = None
     most = float("inf")
@@ -199,10 +244,10 @@ def _search(task: _Task, rank_with: Any) -> tuple[Floats | None, float]:
         number += 1
         weights, bound = _solved(task, low, high)
         if weights is None:
-            closed = min(closed, bound)  # infinite where there is none, else what the solver could show in its time
+            closed = min(closed, bound)  # infinite where there is none, else what the solver could show
             continue
         if holds(weights):
-            change = float(np.abs(weights - task.agreed).sum())
+            change = _change(task, weights)
             if change < most:
                 best, most = weights, change
             closed = min(closed, bound)
@@ -212,7 +257,7 @@ def _search(task: _Task, rank_with: Any) -> tuple[Floats | None, float]:
             continue
         middle = _score(task, weights)
         tried, _ = _solved(task, middle, middle)
-        if tried is not None and (change := float(np.abs(tried - task.agreed).sum())) < most and holds(tried):
+        if tried is not None and (change := _change(task, tried)) < most and holds(tried):
             best, most = tried, change
         if high - low < NARROW:
             closed = min(closed, bound)
@@ -245,7 +290,7 @@ def _solved(task: _Task, low: float, high: float) -> tuple[Floats | None, float]
     free = n if not task.into else (n if task.cut > 1 else 0)
     bounds = Bounds(np.zeros(3 * m + n), np.concatenate([np.ones(3 * m), np.full(n, 1.0 if free else 0.0)]))
     rows = LinearConstraint(matrix, least, most)
-    found = milp(cost, constraints=rows, integrality=whole, bounds=bounds, options={"time_limit": LIMIT_S, "mip_rel_gap": 0.0})
+    found = milp(cost, constraints=rows, integrality=whole, bounds=bounds, options={"node_limit": BRANCHES, "mip_rel_gap": 0.0})
     if found.x is None:
         return None, float("inf") if found.status == 2 else 0.0  # 2: there is none
     bound = float(found.fun if found.mip_dual_bound is None else min(found.mip_dual_bound, found.fun))
@@ -289,8 +334,10 @@ def _constraints(task: _Task, low: float, high: float) -> tuple[Floats, Floats, 
     for known in np.unique(task.apart, axis=0):
         now = float(known @ task.agreed)
         rows.append((known.astype(float), np.zeros(n), 0.0, task.minimum - min(AHEAD, (task.minimum - now) / 2)))
+    rows.append((np.zeros(m), np.zeros(n), 0.0, task.most + CLOSE))
     blank = np.zeros(2 * m)
     matrix = [np.concatenate([left, blank, right]) for left, right, _, _ in rows]
+    matrix[-1][m : 3 * m] = 1.0  # all that is added and taken away
     split = np.hstack([np.eye(m), -np.eye(m), np.eye(m), np.zeros((m, n))])
     least, most = (np.array([row[which] for row in rows]) for which in (2, 3))
     return (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +111,7 @@ def brute(measures, scheme, unit, cut, into):
     return best
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_no_grid_finds_a_smaller_change(seed):
     """Random lists, half of them with unknown values, some with a least coverage; every linear method."""
     rng = np.random.default_rng(seed)
@@ -146,8 +148,8 @@ def test_every_neighbourhood_of_the_demo_city(demo_run, method):
     measures = pd.DataFrame(demo_run.priorities.drop(columns="geometry")).set_index("id")
     agreed = np.array([one.weight for one in scheme.criteria])
     places = rank_with(measures, scheme, agreed).dropna()
-    turned = 0
-    for unit in places.index:
+    turned, asked = 0, places.index[:: 1 if method == "weighted_sum" else 5]
+    for unit in asked:
         found = turn(unit, measures, scheme)
         assert found.proven
         if found.weights is None:
@@ -157,7 +159,7 @@ def test_every_neighbourhood_of_the_demo_city(demo_run, method):
         assert (rank_with(measures, scheme, new)[unit] <= found.cut) == found.into
         short = agreed + 0.98 * (new - agreed)
         assert (rank_with(measures, scheme, short)[unit] <= found.cut) != found.into
-    assert turned > 20
+    assert turned >= len(asked) / 2
 
 
 def test_aleppo_at_the_cut(shared):
@@ -176,3 +178,9 @@ def test_aleppo_at_the_cut(shared):
 def test_topsis_is_refused():
     with pytest.raises(SchemeError, match="squared"):
         turn("x", table({"x": [0.1, 0.2], "y": [0.2, 0.1]}), scheme_of((0.5, 0.5), method="topsis"))
+
+
+def test_solver_is_loaded_when_asked_for():
+    """A list without this question does not wait a second for it."""
+    code = "import sys, geo.pipeline, geo.turning; sys.exit('scipy.optimize' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
