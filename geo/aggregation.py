@@ -178,6 +178,7 @@ def _preferred(difference: Floats, thresholds: Thresholds) -> Floats:
 
 
 def against_goalposts(values: Floats, thresholds: Thresholds) -> Floats:
+    """What each value counts in `promethee_ii`, 0 to 1; NaN stays NaN."""
     return np.asarray((1 + _preferred(values, thresholds) - _preferred(1 - values, thresholds)) / 2)
 
 
