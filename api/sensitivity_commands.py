@@ -146,7 +146,7 @@ def explain(
     for said in counterfactual.sentences(found, chosen.confidence.cutoff):
         typer.echo("· " + said.render(lang))
     reached = found[found["needed"].notna()]
-    limits = reached.drop_duplicates("goal").set_index("goal")["limit"].to_dict()
+    limits = reached.drop_duplicates("goal").drop_duplicates("limit").set_index("goal")["limit"].to_dict()
     needed = {(row["measure"], row["goal"]): row["needed"] for row in reached.to_dict("records")}
     values = {row["measure"]: row["value"] for row in found.to_dict("records")}
     _show(

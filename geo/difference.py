@@ -139,8 +139,8 @@ def with_factors(table: pd.DataFrame, scheme: Scheme) -> pd.DataFrame:
     --------
     >>> from geo.scheme import read_scheme
     >>> run = pd.DataFrame({"structures_destroyed": [2.0], "structures_severe": [1.0], "damage_index": [0.27], "buildings": [10.0]})
-    >>> with_factors(run, read_scheme("default"))["damage_index"].round(4).tolist()  # (2 × 1 + 1 × 0.7) / 10
-    [0.27]
+    >>> with_factors(run, read_scheme("default"))["damage_index"].round(4).tolist()  # (2 × 1 + 1 × 0.525) / 10
+    [0.2525]
     """
     states = [state for state in scheme.factors.best if f"structures_{state}" in table]
     used = [name for name in FACTORED if name in table]
