@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import codes_command, job_commands, method_commands, names_command, people_commands, run_commands, survey_commands
+from api import (
+    codes_command,
+    job_commands,
+    method_commands,
+    names_command,
+    people_commands,
+    run_commands,
+    sensitivity_commands,
+    survey_commands,
+)
 from api.job_commands import LaterOption
 from api.terminal import (
     N_,
@@ -121,6 +130,7 @@ app.add_typer(codes_command.app)
 app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
 app.add_typer(people_commands.app)
+app.add_typer(sensitivity_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]

@@ -139,6 +139,7 @@ class Explained(BaseModel):
     place: Priority
     ranked: int = Field(description="Neighbourhoods that have a rank")
     why: Both
+    would_be: Both | None = Field(description="What change of a single criterion would give it another rank")
     criteria: list[CriterionPart]
     axes: dict[str, float | None] = Field(description="Sub-score by axis, 0 to 100")
     sectors: dict[str, float | None] = Field(description="Sub-score by sector, 0 to 100")

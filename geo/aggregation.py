@@ -131,7 +131,7 @@ def promethee_ii(normalised: Floats, weights: Floats, thresholds: Thresholds = U
     [1.0, 0.5, 0.0]
     """
     values, shares = _known(normalised, weights)
-    return np.asarray((shares * _against_goalposts(values, thresholds)).sum(axis=1))
+    return np.asarray((shares * against_goalposts(values, thresholds)).sum(axis=1))
 
 
 def topsis_vector(normalised: Floats, weights: Floats, thresholds: Thresholds = USUAL) -> Floats:
@@ -160,7 +160,7 @@ def promethee_ii_pairwise(normalised: Floats, weights: Floats, thresholds: Thres
     [0.1, -0.3, 0.2]
     """
     _, shares = _known(normalised, weights)
-    return np.asarray((shares * _flows(normalised, thresholds)).sum(axis=1))
+    return np.asarray((shares * flows(normalised, thresholds)).sum(axis=1))
 
 
 def _closeness(far: Floats, near: Floats) -> Floats:
@@ -177,7 +177,8 @@ def _preferred(difference: Floats, thresholds: Thresholds) -> Floats:
     return np.clip((difference - thresholds.indifference) / width, 0.0, 1.0)
 
 
-def _against_goalposts(values: Floats, thresholds: Thresholds) -> Floats:
+def against_goalposts(values: Floats, thresholds: Thresholds) -> Floats:
+    """What each value counts in `promethee_ii`, 0 to 1; NaN stays NaN."""
     return np.asarray((1 + _preferred(values, thresholds) - _preferred(1 - values, thresholds)) / 2)
 
 
@@ -192,7 +193,7 @@ def _from_present(normalised: Floats, values: Floats) -> tuple[Floats, Floats]:
     return np.where(known, scaled - worst, 0.0), np.where(known, best - scaled, 0.0)
 
 
-def _flows(normalised: Floats, thresholds: Thresholds) -> Floats:
+def flows(normalised: Floats, thresholds: Thresholds) -> Floats:
     """Net flow of each criterion alone, brought to 0 to 1; 0 where unknown."""
     flows = [_flow(column, thresholds) for column in np.asarray(normalised, dtype=np.float64).T]
     return np.ascontiguousarray(np.array(flows).T.reshape(normalised.shape))
@@ -265,9 +266,9 @@ _PARTS: Mapping[str, Callable[[Floats, Floats, Floats, Thresholds], Floats]] = M
             shares * np.log1p((1 - thresholds.floor) * values / thresholds.floor)
         ),
         "topsis": lambda normalised, values, shares, thresholds: (shares * values) ** 2,
-        "promethee_ii": lambda normalised, values, shares, thresholds: shares * _against_goalposts(values, thresholds),
+        "promethee_ii": lambda normalised, values, shares, thresholds: shares * against_goalposts(values, thresholds),
         "topsis_vector": lambda normalised, values, shares, thresholds: (shares * _from_present(normalised, values)[0]) ** 2,
-        "promethee_ii_pairwise": lambda normalised, values, shares, thresholds: shares * _flows(normalised, thresholds),
+        "promethee_ii_pairwise": lambda normalised, values, shares, thresholds: shares * flows(normalised, thresholds),
     }
 )
 

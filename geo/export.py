@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NO_ISOLATES = dict.fromkeys(map(ord, (FSI, PDI)))  # old spreadsheets draw them as boxes
-WIDTHS = {"why_ar": 70, "why_en": 70, "name_ar": 22, "name_en": 22, "district": 24, "status": 28}
+WIDTHS = {
+    "why_ar": 70,
+    "why_en": 70,
+    "would_be_ar": 70,
+    "would_be_en": 70,
+    "name_ar": 22,
+    "name_en": 22,
+    "district": 24,
+    "status": 28,
+}
 SHEET_ROWS = 5_000
 DEGREES = 7
 
@@ -65,6 +74,7 @@ HEADINGS: dict[str, Message] = {
     "score_high": message("Score, high"),
     "coverage": message("Coverage of the weights"),
     "why": message("Why"),
+    "would_be": message("What would change its rank"),
     "layer": message("Layer"),
     "row": message("Row"),
     "reason": message("Reason"),
@@ -175,6 +185,26 @@ def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None,
     book.close()
 
 
+def write_table(table: pd.DataFrame, path: Path, *, title: Message, lang: Lang) -> Path:
+    """A table beside the list as XLSX, one sheet, where the path ends so, else as CSV; whole or not at all.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+
+    def sheet(staging: Path) -> None:
+        import xlsxwriter
+
+        with xlsxwriter.Workbook(staging) as book:
+            _further_sheet(book, table, {"title": title.both()}, "", lang)
+
+    if path.suffix.lower() == ".xlsx":
+        return write_whole(path, sheet)
+    return write_whole(path, lambda staging: staging.write_bytes(csv_bytes(table)))
+
+
 def heading(column: str, lang: Lang) -> str:
     """The heading of a column of the list, in a language.
 
@@ -202,7 +232,7 @@ def _columns(run: Run, table: pd.DataFrame, lang: Lang) -> list[str]:
     first += [*drawn, *(name for name in ("rank_without_complaints",) if name in table)]
     points = [f"contribution_{name}" for name in run.criteria() if f"contribution_{name}" in table]
     measured = [f"{name}{end}" for name in run.measures() for end in ("", "_low", "_high", "_coverage") if f"{name}{end}" in table]
-    why = [name for name in (f"why_{lang}",) if name in table]
+    why = [name for name in (f"why_{lang}", f"would_be_{lang}") if name in table]
     return [*first, *points, *why, *measured]
 
 
@@ -231,7 +261,7 @@ def _list_sheet(book: Workbook, run: Run, table: pd.DataFrame, lang: Lang) -> No
         _say(sheet, 1, 0, gettext("Generated demonstration data: nothing in it describes a real place.", lang), styles.title)
     decimals = {one["id"]: one["decimals"] for one in run.info["measures"]}
     for position, column in enumerate(columns):
-        text = HEADINGS["why"].render(lang) if column.startswith("why_") else heading(column, lang)
+        text = heading(column.removesuffix(f"_{lang}") if column.startswith(("why_", "would_be_")) else column, lang)
         _say(sheet, 2, position, text, styles.head)
         sheet.set_column(position, position, WIDTHS.get(column, 13))
         _write_column(

@@ -20,6 +20,7 @@ from geo import (
     agreement,
     complaints,
     confidence,
+    counterfactual,
     criteria,
     decisions,
     evidence,
@@ -133,6 +134,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         scores.parts,
         measures,
         reasons,
+        counterfactual.would_be(measures, scheme),
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
     return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side})

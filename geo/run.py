@@ -43,8 +43,8 @@ class Run:
         What `run.json` holds.
     priorities
         One row a neighbourhood, by rank and then id; columns `FIRST`, then `rank_without_complaints`, `contribution_*`,
-        `axis_*`, `sector_*`, the measures with their `_low, _high, _coverage, _note`, `why_ar, why_en`, geometry in the
-        study's CRS.
+        `axis_*`, `sector_*`, the measures with their `_low, _high, _coverage, _note`, `why_ar, why_en`, `would_be_ar,
+        would_be_en`, geometry in the study's CRS.
     left_out
         One row per row left out and reason (`geo.left_out`), geometry in the study's CRS or none.
     tables
@@ -224,7 +224,11 @@ def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:
     Bounds are unknown here; the contributions and reasons of the whole list, and decisions on its ranks, are left away: they speak
     of another rank.
     """
-    whole = [name for name in run.priorities if name.startswith(("contribution_", "why_", "decided_", "rank_", "chance_", "band"))]
+    whole = [
+        name
+        for name in run.priorities
+        if name.startswith(("contribution_", "why_", "would_be_", "decided_", "rank_", "chance_", "band"))
+    ]
     table = run.priorities.drop(columns=["rank", "tied", "status", *whole])
     scores = table[f"sector_{sector}"]
     cut = table.assign(score=scores, score_low=float("nan"), score_high=float("nan")).join(rank(scores))

@@ -94,7 +94,10 @@ def test_explanation_adds_up(client, listed):
             assert told["place"]["status"] == "not_assessable"
             assert "survey" in told["why"]["en"]
             assert "مسح" in told["why"]["ar"]
+            assert told["would_be"] is None
         else:
+            assert "it would be rank" in told["would_be"]["en"] or "No change" in told["would_be"]["en"]
+            assert re.search("لكان|تغيّر", told["would_be"]["ar"])
             assert sum(parts) == pytest.approx(one["score"], abs=1e-9)
             assert f"{one['score']:.1f}" in told["why"]["en"]
 

@@ -157,7 +157,7 @@ def test_steps_are_told(town):
     study, scheme = open_study(town())
     assess(read_city(study, told.append), scheme, told.append)
     assert [str(step) for step in told[:2]] == ["Reading Neighbourhoods", "Reading Buildings"]
-    assert str(told[-1]) == "Scoring and ranking"
+    assert str(told[-1]) == "Drawing how sure the ranks are"
 
 
 def test_every_share_is_a_share(town_run):

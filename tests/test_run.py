@@ -172,7 +172,7 @@ def test_list_of_one_directorate(town_run):
     assert water["status"].tolist() == ["ranked", "ranked", "not_assessable", "not_assessable"]
     assert water.crs == town_run.priorities.crs
     # its columns are those of the run without what speaks of the overall rank
-    other_rank = ("contribution_", "why_", "rank_without_")
+    other_rank = ("contribution_", "why_", "would_be_", "rank_", "chance_", "band")
     assert list(water) == [name for name in town_run.priorities if not name.startswith(other_rank)]
 
 

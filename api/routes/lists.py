@@ -198,6 +198,7 @@ def explained(held: Held, row: dict[str, Any]) -> dict[str, Any]:
         "place": row,
         "ranked": int(held.run.priorities["rank"].notna().sum()),
         "why": {"ar": row["why_ar"], "en": row["why_en"]},
+        "would_be": {"ar": row["would_be_ar"], "en": row["would_be_en"]} if row.get("would_be_en") else None,
         "criteria": [_criterion(one, row) for one in info["scheme"]["criteria"]],
         "axes": {name: row[f"axis_{name}"] for name in info["axes"] if f"axis_{name}" in row},
         "sectors": {name: row[f"sector_{name}"] for name in info["sectors"] if f"sector_{name}" in row},
