@@ -33,6 +33,8 @@ def test_every_registered_measure_is_produced_and_every_column_registered(tmp_pa
         "geometry",
         "rank_without_complaints",
         *COLUMNS,
+        "would_be_ar",
+        "would_be_en",
     }
     of_the_score = ("contribution_", "axis_", "sector_", "chance_top_")
     assert [column for column in made.priorities if column not in known and not column.startswith(of_the_score)] == []
