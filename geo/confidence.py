@@ -24,6 +24,7 @@ from geo.uncertainty import City
 
 ALONE = 1_000  # draws in which each assumption varies by itself
 LOW, HIGH = 0.05, 0.95
+OUTSIDE = {"<1": message("less than 1"), ">99": message("more than 99")}  # a sign would turn round in Arabic
 PAIRS = 1_500  # units up to which every pair is compared
 COLUMNS = ("rank_low", "rank_high", "rank_median", "band", "chance_first")
 
@@ -214,7 +215,8 @@ def sentence(row: Mapping[str, Any], scheme: Scheme) -> Message | None:
     if pd.isna(row.get("rank_low")):
         return None
     chosen = scheme.confidence
-    share = of_hundred(float(row[f"chance_top_{chosen.cutoff}"]))
+    chance = of_hundred(float(row[f"chance_top_{chosen.cutoff}"]))
+    share = OUTSIDE.get(chance, chance)
     if row["rank_low"] == row["rank_high"]:
         return message(
             "In 90 of 100 draws of all that is uncertain it is rank {rank}; among the first {top} in {share} of 100.",

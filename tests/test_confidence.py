@@ -245,7 +245,8 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, settings, code):
 def test_sentence_and_columns_say_the_same(demo_run):
     row = demo_run.priorities.iloc[3]
     assert f"between rank {row['rank_low']} and {row['rank_high']}" in row["why_en"]
-    assert f"among the first 10 in {of_hundred(row['chance_top_10'])} of 100" in row["why_en"]
+    chance = of_hundred(row["chance_top_10"]).replace(">", "more than ").replace("<", "less than ")
+    assert f"among the first 10 in {chance} of 100" in row["why_en"]
     assert f"بين {row['rank_low']} و{row['rank_high']}" in row["why_ar"]
 
 
