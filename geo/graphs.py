@@ -1,0 +1,222 @@
+"""Graphs: lines as surveyed become nodes and edges on which one can travel.
+
+Ends that lie within a tolerance of each other are one node; lines are split where they cross or touch on the same level. A bridge
+or a tunnel is joined to the rest at its ends only, never to what passes under or over it. Known bias: without levels, an overpass
+looks like a crossing (`crossings=False` joins only where both lines have a vertex, as OpenStreetMap does), and a gap in the drawing
+looks like a gap in the road: `geo.gaps` lists the suspected ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from geo import registers
+from geo.overlay import Floats, Ints, Shapes
+
+Bools = npt.NDArray[np.bool_]
+SAME_M = 1e-6  # two positions on a line that rounding alone keeps apart
+ROUNDED_M = 0.01  # lines that repeat each other to the centimetre are one
+KMH = 3.6
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes and edges made of lines.
+
+    Attributes
+    ----------
+    places
+        (n, 2) metres, in the CRS of the study.
+    tail, head
+        Nodes of each edge, in the direction its line was drawn (turned around where one may only drive against it).
+    line
+        Position of the row that the edge is a piece of.
+    shape
+        The piece itself, from the place of its tail to the place of its head.
+    length_m, seconds
+        Length of the piece, and the time to travel it undamaged, at the speed of its class.
+    one_way
+        From tail to head only.
+    level
+        0 on the ground, above it on a bridge, below it in a tunnel.
+    left_out
+        Lines that made no edge: `line` (position of the row), `reason` (`no-line`, `shorter-than-tolerance`, `repeated`).
+    """
+
+    places: Floats
+    tail: Ints
+    head: Ints
+    line: Ints
+    shape: Shapes
+    length_m: Floats
+    seconds: Floats
+    one_way: Bools
+    level: Floats
+    left_out: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.tail)
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """Positions along lines: the line, metres from its start, the place, and whether it is an end of the line."""
+
+    line: Ints
+    along: Floats
+    place: Floats
+    end: Bools
+
+    def and_(self, other: _Cuts) -> _Cuts:
+        return _Cuts(
+            np.concatenate([self.line, other.line]),
+            np.concatenate([self.along, other.along]),
+            np.concatenate([self.place, other.place]),
+            np.concatenate([self.end, other.end]),
+        )
+
+
+def build(lines: gpd.GeoDataFrame, *, tolerance_m: float = 1.0, crossings: bool = True) -> Graph:
+    """The graph of a layer of lines.
+
+    Parameters
+    ----------
+    lines
+        In a projected CRS, metres. Columns, where there are any: `road_class` (speeds of `data/road_classes.csv`; a class that is
+        not listed, or none, travels as `road`), `one_way` (forward, backward, no; or true, false), `bridge`, `tunnel` (yes, no; or
+        true, false), `level` (a bridge without a level is at 1, a tunnel at -1).
+    tolerance_m
+        Ends this near to each other are joined, and an end this near to the middle of a line. Ends in a chain are joined from the
+        first to the last. Lines shorter than this shrink to a node, and are listed.
+    crossings
+        Whether lines that cross in mid-line on the same level are joined; if not, only where both have a vertex.
+
+    Returns
+    -------
+    Graph
+        The order of the rows changes the numbering, never the roads.
+
+    Raises
+    ------
+    ValueError
+        Degrees instead of metres, or a tolerance that is not positive.
+
+    Examples
+    --------
+    >>> cross = [shapely.LineString([(0, 5), (10, 5)]), shapely.LineString([(5, 0), (5, 10)])]
+    >>> graph = build(gpd.GeoDataFrame({"road_class": ["primary"] * 2}, geometry=cross, crs="EPSG:32637"))
+    >>> len(graph.places), graph.length_m.tolist(), graph.line.tolist()
+    (5, [5.0, 5.0, 5.0, 5.0], [0, 0, 1, 1])
+    """
+    if lines.crs is None or not lines.crs.is_projected:
+        raise ValueError("lines must be in a projected CRS, metres")
+    if not tolerance_m > 0:
+        raise ValueError("tolerance_m must be positive")
+    shapes, row = _parts(lines)
+    level = _levels(lines)[row]
+    against = _said(lines, "one_way", {"backward"})[row]
+    shapes[against] = shapely.reverse(shapes[against])
+    ends = _ends(shapes)
+    crossed, pairs = _crossings(shapes, level, crossings=crossings)
+    met, touching = _touches(shapes, level, ends, tolerance_m)
+    cuts = ends.and_(crossed).and_(met)
+    touching[:, 1] += len(ends.line) + len(crossed.line)
+    node, places = _nodes(cuts, level, np.concatenate([pairs + len(ends.line), touching]), tolerance_m)
+    line, tail, head, shape = _split(shapes, cuts.line, cuts.along, node, places, tolerance_m)
+    one_way = _said(lines, "one_way", {"forward", "backward", "yes", "true"})[row][line]
+    kept, one_way = _once(tail, head, shape, level[line], one_way)
+    line, tail, head, shape, one_way = (values[kept] for values in (line, tail, head, shape, one_way))
+    length = shapely.length(shape)
+    speed = speeds(lines["road_class"] if "road_class" in lines else pd.Series("", index=lines.index)).to_numpy()
+    used, tail_head = np.unique(np.concatenate([tail, head]), return_inverse=True)
+    tail, head = tail_head[: len(tail)], tail_head[len(tail) :]
+    return Graph(
+        places=places[used],
+        tail=tail,
+        head=head,
+        line=row[line],
+        shape=shape,
+        length_m=length,
+        seconds=length / speed[row[line]] * KMH,
+        one_way=one_way,
+        level=level[line],
+        left_out=_left_out(lines, row, row[line], tolerance_m),
+    )
+
+
+def speeds(road_class: pd.Series[str]) -> pd.Series[float]:
+    """Speed on an undamaged road of each class, km/h; a class that the register does not hold goes as `road`.
+
+    >>> speeds(pd.Series(["primary", "goat track"])).tolist()
+    [65.0, 25.0]
+    """
+    listed = {name: float(row["speed_kmh"]) for name, row in registers.register("road_classes").items()}
+    return road_class.map(listed).fillna(listed["road"]).astype("float64")
+
+
+def _said(lines: gpd.GeoDataFrame, column: str, words: set[str]) -> Bools:
+    """Rows whose column holds one of the words; true stands for `yes` and `true`, a missing column for no."""
+    if column not in lines:
+        return np.zeros(len(lines), dtype=bool)
+    return lines[column].astype("string").str.lower().isin(words).to_numpy(dtype=bool)
+
+
+def _levels(lines: gpd.GeoDataFrame) -> Floats:
+    over = _said(lines, "bridge", {"yes", "true"}).astype(np.float64) - _said(lines, "tunnel", {"yes", "true"})
+    if "level" not in lines:
+        return over
+    given = lines["level"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isnan(given) | (given == 0), over, given)
+
+
+def _parts(lines: gpd.GeoDataFrame) -> tuple[Shapes, Ints]:
+    """Single simple lines and the position of their row; a line that crosses itself is taken apart at its vertices."""
+    parts, row = shapely.get_parts(shapely.force_2d(lines.geometry.to_numpy()), return_index=True)
+    kept = (shapely.get_dimensions(parts) == 1) & (shapely.length(parts) > 0)
+    parts, row = parts[kept], row[kept]
+    knotted = ~shapely.is_simple(parts)
+    if not knotted.any():
+        return parts.copy(), row
+    xy, owner = shapely.get_coordinates(parts[knotted], return_index=True)
+    same = (owner[1:] == owner[:-1]) & (xy[1:] != xy[:-1]).any(axis=1)
+    straight = shapely.linestrings(np.stack([xy[:-1][same], xy[1:][same]], axis=1))
+    return np.concatenate([parts[~knotted], straight]), np.concatenate([row[~knotted], row[knotted][owner[:-1][same]]])
+
+
+def _ends(shapes: Shapes) -> _Cuts:
+    """All starts, then all ends."""
+    count = np.arange(len(shapes))
+    place = shapely.get_coordinates(np.concatenate([shapely.get_point(shapes, 0), shapely.get_point(shapes, -1)]))
+    along = np.concatenate([np.zeros(len(shapes)), shapely.length(shapes)])
+    return _Cuts(np.tile(count, 2), along, place, np.ones(2 * len(shapes), dtype=bool))
+
+
+def _crossings(shapes: Shapes, level: Floats, *, crossings: bool) -> tuple[_Cuts, Ints]:
+    """Where two lines of one level meet in the middle of at least one: a cut on each, and which two cuts are one place."""
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    chosen = (one < other) & (level[one] == level[other])
+    one, other = one[chosen], other[chosen]
+    shared, pair = shapely.get_parts(shapely.intersection(shapes[one], shapes[other]), return_index=True)
+    along = shapely.get_dimensions(shared) == 1  # lines that run together part where they begin and end to do so
+    places = np.concatenate([shared[~along], shapely.get_point(shared[along], 0), shapely.get_point(shared[along], -1)])
+    pair = np.concatenate([pair[~along], pair[along], pair[along]])
+    sides = one[pair], other[pair]
+    at = [shapely.line_locate_point(shapes[side], places) for side in sides]
+    inner = [(value > SAME_M) & (value < shapely.length(shapes[side]) - SAME_M) for value, side in zip(at, sides, strict=True)]
+    kept = inner[0] | inner[1]
+    if not crossings:
+        xy, owner = shapely.get_coordinates(shapes, return_index=True)
+        vertices = shapely.multipoints(shapely.points(xy), indices=owner)
+        for side in sides:
+            kept &= shapely.distance(vertices[side], places) <= ROUNDED_M
+    line = np.concatenate([side[kept] for side in sides])
+    place = np.tile(shapely.get_coordinates(places[kept]), (2, 1))
+    pairs = np.arange(len(line)).reshape(2, -1).T
+    return _Cuts(line, np.concatenate([value[kept] for value in at]), place, np.zeros(len(line), dtype=bool)), pairs
