@@ -9,7 +9,6 @@ looks like a gap in the road: `geo.gaps` lists the suspected ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -203,7 +202,10 @@ def _crossings(shapes: Shapes, level: Floats, *, crossings: bool) -> tuple[_Cuts
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     chosen = (one < other) & (level[one] == level[other])
     one, other = one[chosen], other[chosen]
-    shared, pair = shapely.get_parts(shapely.intersection(shapes[one], shapes[other]), return_index=True)
+    common = shapely.intersection(shapes[one], shapes[other])
+    several = shapely.get_type_id(common) == shapely.GeometryType.MULTILINESTRING
+    common[several] = shapely.line_merge(common[several])
+    shared, pair = shapely.get_parts(common, return_index=True)
     along = shapely.get_dimensions(shared) == 1  # lines that run together part where they begin and end to do so
     places = np.concatenate([shared[~along], shapely.get_point(shared[along], 0), shapely.get_point(shared[along], -1)])
     pair = np.concatenate([pair[~along], pair[along], pair[along]])
@@ -220,3 +222,108 @@ def _crossings(shapes: Shapes, level: Floats, *, crossings: bool) -> tuple[_Cuts
     place = np.tile(shapely.get_coordinates(places[kept]), (2, 1))
     pairs = np.arange(len(line)).reshape(2, -1).T
     return _Cuts(line, np.concatenate([value[kept] for value in at]), place, np.zeros(len(line), dtype=bool)), pairs
+
+
+def _touches(shapes: Shapes, level: Floats, ends: _Cuts, tolerance_m: float) -> tuple[_Cuts, Ints]:
+    """Where an end comes near the middle of another line: a cut there, and which end and which cut are one place.
+
+    An end on another level joins the middle of a line on the ground only where it would hang in the air otherwise.
+    """
+    places = shapely.points(ends.place)
+    end, line = shapely.STRtree(shapes).query(places, predicate="dwithin", distance=tolerance_m)
+    along = shapely.line_locate_point(shapes[line], places[end])
+    # nearer to an end than the tolerance, the two ends are one
+    inner = (along > SAME_M) & (along < shapely.length(shapes[line]) - SAME_M) & (ends.line[end] != line)
+    near = _near(ends.place, tolerance_m)
+    lonely = np.bincount(near.ravel(), minlength=len(places)) == 0
+    of_end, of_line = level[ends.line[end]], level[line]
+    kept = inner & ((of_end == of_line) | (lonely[end] & (of_line == 0)))
+    end, line, along = end[kept], line[kept], along[kept]
+    foot = shapely.get_coordinates(shapely.line_interpolate_point(shapes[line], along))
+    cuts = _Cuts(line, along, foot, np.zeros(len(line), dtype=bool))
+    return cuts, np.stack([end, np.arange(len(end))], axis=1)
+
+
+def _near(places: Floats, reach_m: float) -> Ints:
+    """All pairs of places within reach of each other."""
+    from scipy.spatial import KDTree
+
+    found: Ints = KDTree(places).query_pairs(reach_m, output_type="ndarray").astype(np.intp).reshape(-1, 2)
+    return found
+
+
+def _nodes(cuts: _Cuts, level: Floats, same: Ints, tolerance_m: float) -> tuple[Ints, Floats]:
+    """The node of each cut, and the places of the nodes: a cut in mid-line where there is one, so that through roads stay straight."""
+    near = _near(cuts.place, tolerance_m)
+    on = level[cuts.line]
+    joined = (on[near[:, 0]] == on[near[:, 1]]) | cuts.end[near].all(axis=1)
+    node = connected(len(cuts.line), np.concatenate([near[joined], same]))
+    order = np.lexsort((cuts.place[:, 1], cuts.place[:, 0], cuts.end, node))
+    first = order[np.diff(node[order], prepend=-1) > 0]
+    return node, cuts.place[first]
+
+
+def connected(n: int, pairs: Ints) -> Ints:
+    """Number of the component of each of n things of which some pairs are connected.
+
+    >>> connected(4, np.array([[0, 2]])).tolist()
+    [0, 1, 0, 2]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    found: Ints = connected_components(links, directed=False)[1].astype(np.intp)
+    return found
+
+
+def _split(
+    shapes: Shapes, line: Ints, along: Floats, node: Ints, places: Floats, tolerance_m: float
+) -> tuple[Ints, Ints, Ints, Shapes]:
+    """The pieces of lines between their cuts, ends among them: line, tail, head, shape. What shrinks to a node is no piece."""
+    order = np.lexsort((along, line))
+    line, along, node = line[order], along[order], node[order]
+    whole = (line[1:] == line[:-1]) & ((node[1:] != node[:-1]) | (np.diff(along) > 2 * tolerance_m))
+    tail, head = node[:-1][whole], node[1:][whole]
+    # one axis for all lines, each beginning beyond the end of the one before
+    start = np.concatenate([[0.0], np.cumsum(shapely.length(shapes) + 1.0)[:-1]])
+    begin, finish = (start[line] + along)[:-1][whole], (start[line] + along)[1:][whole]
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    step = np.hypot(*np.diff(xy, axis=0, prepend=xy[:1]).T)
+    step[np.diff(owner, prepend=-1) > 0] = 0.0
+    travelled = np.cumsum(step)
+    first = np.flatnonzero(np.diff(owner, prepend=-1) > 0)
+    at = travelled - travelled[first][owner] + start[owner]
+    piece = np.searchsorted(begin, at - SAME_M, side="left") - 1
+    inside = (piece >= 0) & (at + SAME_M < finish[piece])
+    count = np.arange(len(tail))
+    of = np.concatenate([count, piece[inside], count])
+    position = np.concatenate([begin - 1, at[inside], finish + 1])
+    points = np.concatenate([places[tail], xy[inside], places[head]])
+    order = np.lexsort((position, of))
+    shape = shapely.linestrings(points[order], indices=of[order]) if len(tail) else np.empty(0, dtype=object)
+    return line[:-1][whole], tail, head, shape
+
+
+def _once(tail: Ints, head: Ints, shape: Shapes, level: Floats, one_way: Bools) -> tuple[Ints, Bools]:
+    """Positions of the pieces with each repeated one kept once; it is one-way only if all of its copies lead the same way."""
+    table = pd.DataFrame({"low": np.minimum(tail, head), "high": np.maximum(tail, head), "level": level})
+    twice = np.flatnonzero(table.duplicated(keep=False))
+    rounded = shapely.transform(shape[twice], lambda xy: np.round(xy / ROUNDED_M))
+    form = np.arange(len(tail)).astype(str).astype(object)
+    form[twice] = shapely.to_wkb(shapely.normalize(shapely.simplify(rounded, 0.0)))
+    number, _ = pd.factorize(pd.Series(form))
+    copy = table.assign(form=number, free=~one_way, forward=tail <= head)
+    found = copy.groupby(["low", "high", "level", "form"], sort=False)
+    mixed = found["free"].transform("any") | (found["forward"].transform("nunique") > 1)
+    kept = np.flatnonzero(~copy.duplicated(["low", "high", "level", "form"]))
+    return kept, one_way & ~mixed.to_numpy()
+
+
+def _left_out(lines: gpd.GeoDataFrame, row: Ints, used: Ints, tolerance_m: float) -> pd.DataFrame:
+    """Rows that made no edge, with the reason."""
+    count = len(lines)
+    lost = np.setdiff1d(np.arange(count), used)
+    length = np.bincount(row, shapely.length(lines.geometry.to_numpy())[row], minlength=count)
+    reason = np.select([~np.isin(lost, row), length[lost] <= 2 * tolerance_m], ["no-line", "shorter-than-tolerance"], "repeated")
+    return pd.DataFrame({"line": lost, "reason": reason})
