@@ -8,7 +8,7 @@ looks like a gap in the road: `geo.gaps` lists the suspected ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
@@ -62,6 +62,29 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.tail)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A graph with points on it.
+
+    Attributes
+    ----------
+    graph
+        With a node for each point, edges split there.
+    node
+        By point; -1 where it hangs on no road.
+    edge
+        By edge of the new graph, the edge of the old one that it is a piece of: what is known of the old one holds for it.
+    left_out
+        Points on no road: `point` (position), `reason` (`no-point`, `beyond-limit`), `distance_m` to the nearest road, NaN if that
+        is not known.
+    """
+
+    graph: Graph
+    node: Ints
+    edge: Ints
+    left_out: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -131,7 +154,7 @@ def build(lines: gpd.GeoDataFrame, *, tolerance_m: float = 1.0, crossings: bool 
     line, tail, head, shape = _split(shapes, cuts.line, cuts.along, node, places, tolerance_m)
     one_way = _said(lines, "one_way", {"forward", "backward", "yes", "true"})[row][line]
     kept, one_way = _once(tail, head, shape, level[line], one_way)
-    line, tail, head, shape, one_way = (values[kept] for values in (line, tail, head, shape, one_way))
+    line, tail, head, shape, one_way = line[kept], tail[kept], head[kept], shape[kept], one_way[kept]
     length = shapely.length(shape)
     speed = speeds(lines["road_class"] if "road_class" in lines else pd.Series("", index=lines.index)).to_numpy()
     used, tail_head = np.unique(np.concatenate([tail, head]), return_inverse=True)
@@ -164,7 +187,7 @@ def _said(lines: gpd.GeoDataFrame, column: str, words: set[str]) -> Bools:
     """Rows whose column holds one of the words; true stands for `yes` and `true`, a missing column for no."""
     if column not in lines:
         return np.zeros(len(lines), dtype=bool)
-    return lines[column].astype("string").str.lower().isin(words).to_numpy(dtype=bool)
+    return np.asarray(lines[column].astype("string").str.lower().isin(words), dtype=np.bool_)
 
 
 def _levels(lines: gpd.GeoDataFrame) -> Floats:
@@ -253,7 +276,7 @@ def _near(places: Floats, reach_m: float) -> Ints:
 
 
 def _nodes(cuts: _Cuts, level: Floats, same: Ints, tolerance_m: float) -> tuple[Ints, Floats]:
-    """The node of each cut, and the places of the nodes: a cut in mid-line where there is one, so that through roads stay straight."""
+    """The node of each cut, and where the nodes lie: on a line that goes through, if one does, so that it stays straight."""
     near = _near(cuts.place, tolerance_m)
     on = level[cuts.line]
     joined = (on[near[:, 0]] == on[near[:, 1]]) | cuts.end[near].all(axis=1)
@@ -327,3 +350,70 @@ def _left_out(lines: gpd.GeoDataFrame, row: Ints, used: Ints, tolerance_m: float
     length = np.bincount(row, shapely.length(lines.geometry.to_numpy())[row], minlength=count)
     reason = np.select([~np.isin(lost, row), length[lost] <= 2 * tolerance_m], ["no-line", "shorter-than-tolerance"], "repeated")
     return pd.DataFrame({"line": lost, "reason": reason})
+
+
+def attach(graph: Graph, points: Shapes, *, limit_m: float, step_m: float = 1.0) -> Attached:
+    """Points (buildings, facilities) as nodes of the graph, at the nearest place on the nearest edge on the ground.
+
+    The way from the point to the road is not counted. Who lives under a bridge or over a tunnel does not come up to it.
+
+    Parameters
+    ----------
+    points
+        In the CRS of the graph.
+    limit_m
+        A point farther than this from every edge hangs on none.
+    step_m
+        Places on an edge are rounded to this, so that neighbours share a node.
+
+    Examples
+    --------
+    >>> street = build(gpd.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (10, 0)])], crs="EPSG:32637"))
+    >>> found = attach(street, shapely.points([(4, 3), (0, 1), (5, 99)]), limit_m=50)
+    >>> found.node.tolist(), found.graph.places[found.node[0]].tolist(), found.left_out["distance_m"].tolist()
+    ([2, 0, -1], [4.0, 0.0], [99.0])
+    """
+    ground = np.flatnonzero(graph.level == 0)
+    known = np.flatnonzero(~(shapely.is_missing(points) | shapely.is_empty(points)))
+    tree = shapely.STRtree(graph.shape[ground])
+    (asked, nearest), distance = tree.query_nearest(points[known], return_distance=True, all_matches=False)
+    far = distance > limit_m
+    point, edge = known[asked[~far]], ground[nearest[~far]]
+    length = graph.length_m[edge]
+    along = np.round(shapely.line_locate_point(graph.shape[edge], points[point]) / step_m) * step_m
+    at_tail, at_head = along < step_m / 2, along > length - step_m / 2
+    inner = ~(at_tail | at_head)
+    new, which = np.unique(np.stack([edge[inner], along[inner]], axis=1), axis=0, return_inverse=True)
+    node = np.full(len(points), -1, dtype=np.intp)
+    node[point] = np.where(at_tail, graph.tail[edge], graph.head[edge])
+    node[point[inner]] = len(graph.places) + which
+    cut_edge = new[:, 0].astype(np.intp)
+    foot = shapely.get_coordinates(shapely.line_interpolate_point(graph.shape[cut_edge], new[:, 1]))
+    places = np.concatenate([graph.places, foot])
+    count = np.arange(len(graph))
+    of, tail, head, shape = _split(
+        graph.shape,
+        np.concatenate([count, count, cut_edge]),
+        np.concatenate([np.zeros(len(graph)), graph.length_m, new[:, 1]]),
+        np.concatenate([graph.tail, graph.head, np.arange(len(graph.places), len(places))]),
+        places,
+        0.0,
+    )
+    piece_m = shapely.length(shape)
+    whole = replace(
+        graph,
+        places=places,
+        tail=tail,
+        head=head,
+        line=graph.line[of],
+        shape=shape,
+        length_m=piece_m,
+        seconds=graph.seconds[of] * piece_m / graph.length_m[of],
+        one_way=graph.one_way[of],
+        level=graph.level[of],
+    )
+    apart = np.full(len(points), np.nan)
+    apart[known[asked]] = distance
+    lost = np.flatnonzero(node < 0)
+    reason = np.where(np.isin(lost, known), "beyond-limit", "no-point").astype(object)
+    return Attached(whole, node, of, pd.DataFrame({"point": lost, "reason": reason, "distance_m": apart[lost]}))

@@ -9,7 +9,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.graphs import build, connected
+from geo.graphs import attach, build, connected
 from tests.conftest import CRS
 
 
@@ -196,3 +196,50 @@ def test_a_graph_of_a_graph_is_the_same():
     first = build(roads([(0, 0), (10, 0)], [(4, 0.5), (4, 5)], [(0, 3), (10, 3)]))
     again = build(gpd.GeoDataFrame(geometry=first.shape, crs=CRS))
     assert edges(again) == edges(first)
+
+
+def test_points_are_put_on_the_nearest_edge():
+    """Two houses beside a 100 m street, 30 m and 80 m along it, one at its end, one too far, one without a place."""
+    street = build(roads([(0, 0), (100, 0)], one_way=["forward"], road_class=["steps"]))
+    found = attach(
+        street,
+        np.array([shapely.Point(80, 5), shapely.Point(30, -5), shapely.Point(101, 0), shapely.Point(50, 60), None]),
+        limit_m=50,
+    )
+    graph = whole(found.graph)
+    assert graph.places[found.node[:3]].tolist() == [[80, 0], [30, 0], [100, 0]]
+    assert edges(graph) == [((0, 0), (30, 0)), ((30, 0), (80, 0)), ((80, 0), (100, 0))]
+    assert sorted(graph.seconds.tolist()) == pytest.approx([14.4, 21.6, 36.0])
+    assert (graph.one_way.tolist(), found.edge.tolist(), graph.line.tolist()) == ([True] * 3, [0] * 3, [0] * 3)
+    assert found.node[3:].tolist() == [-1, -1]
+    left = found.left_out
+    assert (left["point"].tolist(), left["reason"].tolist()) == ([3, 4], ["beyond-limit", "no-point"])
+    assert left["distance_m"].tolist() == pytest.approx([60, np.nan], nan_ok=True)
+
+
+def test_neighbours_share_a_node():
+    street = build(roads([(0, 0), (100, 0)]))
+    found = attach(street, shapely.points([(30.2, 5), (29.8, -5), (30.8, 1)]), limit_m=50)
+    assert found.graph.places[found.node].tolist() == [[30, 0], [30, 0], [31, 0]]
+    assert len(found.graph) == 3
+
+
+def test_nobody_is_put_on_a_bridge():
+    street = build(roads([(0, 0), (100, 0)], [(0, 20), (100, 20)], bridge=["no", "yes"]))
+    found = attach(street, shapely.points([(50, 19)]), limit_m=50)
+    assert found.graph.places[found.node].tolist() == [[50, 0]]
+
+
+def test_points_without_any_road():
+    found = attach(build(gpd.GeoDataFrame(geometry=[], crs=CRS)), shapely.points([(0, 0)]), limit_m=50)
+    assert (found.node.tolist(), found.left_out["reason"].tolist()) == ([-1], ["beyond-limit"])
+
+
+@given(st.lists(st.tuples(st.floats(-20, 120), st.floats(-20, 120)), min_size=1, max_size=12))
+def test_attaching_changes_no_length_and_no_time(places):
+    grid = build(roads(*[[(0, y), (100, y)] for y in (0, 50, 100)], *[[(x, 0), (x, 100)] for x in (0, 50, 100)]))
+    found = attach(grid, shapely.points(places), limit_m=100)
+    graph = whole(found.graph)
+    assert graph.length_m.sum() == pytest.approx(grid.length_m.sum())
+    assert np.bincount(found.edge, graph.seconds) == pytest.approx(grid.seconds)
+    assert (shapely.distance(shapely.points(graph.places[found.node]), shapely.points(places)) < 72).all()
