@@ -17,6 +17,7 @@ import pandas as pd
 import shapely
 
 from geo import registers
+from geo.harmonise import Layer
 from geo.overlay import Floats, Ints, Shapes
 
 Bools = npt.NDArray[np.bool_]
@@ -171,6 +172,12 @@ def build(lines: gpd.GeoDataFrame, *, tolerance_m: float = 1.0, crossings: bool 
         level=level[line],
         left_out=_left_out(lines, row, row[line], tolerance_m),
     )
+
+
+def of_roads(roads: Layer) -> Graph:
+    """The graph of the layer of roads; whether roads that cross are joined is for the profile of their source to say."""
+    profile = registers.tree("sources", roads.spec.profile) if roads.spec.profile else {}
+    return build(roads.frame, crossings=profile.get("crossings_join", True))
 
 
 def speeds(road_class: pd.Series[str]) -> pd.Series[float]:

@@ -9,8 +9,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.graphs import attach, build, connected
-from tests.conftest import CRS
+from geo.graphs import attach, build, connected, of_roads
+from tests.conftest import CRS, layer, lines
 
 
 def roads(*paths, **columns):
@@ -243,3 +243,29 @@ def test_attaching_changes_no_length_and_no_time(places):
     assert graph.length_m.sum() == pytest.approx(grid.length_m.sum())
     assert np.bincount(found.edge, graph.seconds) == pytest.approx(grid.seconds)
     assert (shapely.distance(shapely.points(graph.places[found.node]), shapely.points(places)) < 72).all()
+
+
+def test_tags_of_openstreetmap_say_where_roads_meet(city):
+    """A road over another, a one-way street drawn against its direction, and an unknown word that is listed."""
+    paths = lines([(100, 100), (900, 100)], [(500, 50), (500, 500)], [(100, 500), (900, 500)])
+    tags = {
+        "highway": ["primary", "secondary", "residential"],
+        "oneway": ["yes", "-1", "perhaps"],
+        "bridge": [None, "viaduct", None],
+        "layer": ["0", "1", None],
+    }
+    found = city(roads=layer(paths, **tags), entries={"roads": {"profile": "osm"}}).layers["roads"]
+    assert found.frame["one_way"].tolist()[:2] == ["forward", "backward"]
+    assert found.left_out[["reason", "value"]].to_numpy().tolist() == [["value-unusable", "perhaps"]]
+    graph = whole(of_roads(found))
+    # the bridge comes down on the road in the north; it has nothing to do with the one it crosses
+    assert (len(graph), number_of_components(graph)) == (4, 2)
+    assert graph.one_way.tolist() == [True, True, False, False]
+    assert graph.level.tolist() == [0, 1, 0, 0]
+
+
+def test_whether_a_crossing_joins_is_for_the_profile_to_say(city):
+    paths = lines([(100, 100), (900, 100)], [(500, 50), (500, 500)])
+    own = city(roads=layer(paths, road_class=["primary", "primary"])).layers["roads"]
+    osm = city(roads=layer(paths, highway=["primary", "primary"]), entries={"roads": {"profile": "osm"}}).layers["roads"]
+    assert [number_of_components(of_roads(one)) for one in (own, osm)] == [1, 2]
