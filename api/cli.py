@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api import job_commands, method_commands, names_command, people_commands, run_commands, survey_commands
+from api import job_commands, method_commands, names_command, network_commands, people_commands, run_commands, survey_commands
 from api.job_commands import LaterOption
 from api.terminal import (
     N_,
@@ -119,6 +119,7 @@ app.add_typer(run_commands.app)
 app.add_typer(names_command.app)
 app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
+app.add_typer(network_commands.app)
 app.add_typer(people_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 

@@ -7,6 +7,7 @@ dead ends looks the same, so every suspected gap is listed, to be looked at.
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
@@ -15,6 +16,7 @@ from geo.graphs import Bools, Graph, connected
 from geo.messages import Message, message
 from geo.overlay import Ints
 
+HULL = 0.1  # of a concave hull: 1 is convex, 0 goes into every bay
 WHY: dict[str, Message] = {
     "largest": message("The largest"),
     "suspected-gap": message("Suspected gap of the drawing"),
@@ -85,6 +87,40 @@ def isolated_by_gap(graph: Graph, found: pd.DataFrame) -> Bools:
     joined = connected(count, found[["component", "other"]].to_numpy(dtype=np.intp))
     near = joined == joined[0] if count else np.zeros(0, dtype=bool)
     return np.asarray(near[component] & (component != 0))
+
+
+def located(graph: Graph, found: pd.DataFrame, lines: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The suspected gaps as a table, to look them up in the layer.
+
+    Parameters
+    ----------
+    found
+        The table of `gaps`.
+    lines
+        The layer of which the graph was made; `row` is its column of that name, else the position.
+
+    Returns
+    -------
+    DataFrame
+        `distance_m`; `lon`, `lat` of the dead end; `row` and `id` of its line, `other_row` and `other_id` of the line it nearly
+        reaches (ids where the layer has them).
+    """
+    places = gpd.GeoSeries.from_xy(*graph.places[found["node"]].T, crs=lines.crs).to_crs("EPSG:4326")
+    table = pd.DataFrame({"distance_m": found["distance_m"].to_numpy(), "lon": places.x.round(6), "lat": places.y.round(6)})
+    of_node = np.zeros(len(graph.places), dtype=np.intp)
+    of_node[graph.tail], of_node[graph.head] = graph.line, graph.line
+    for prefix, line in (("", of_node[found["node"]]), ("other_", graph.line[found["edge"]])):
+        table[f"{prefix}row"] = lines["row"].to_numpy()[line] if "row" in lines else line
+        if "id" in lines:
+            table[f"{prefix}id"] = lines["id"].to_numpy()[line]
+    return table
+
+
+def area_of(graph: Graph, extent: object = None) -> shapely.Geometry:
+    """Where the roads were drawn: the extent, where it is a shape, else a hull around the nodes that follows the city's outline."""
+    if isinstance(extent, shapely.Geometry):
+        return extent
+    return shapely.concave_hull(shapely.MultiPoint(graph.places), ratio=HULL)
 
 
 def components(graph: Graph, found: pd.DataFrame, *, area: shapely.Geometry | None = None, reach_m: float = 25.0) -> pd.DataFrame:

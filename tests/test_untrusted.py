@@ -625,7 +625,9 @@ def test_tags_of_openstreetmap_become_columns(tmp_path):
     tags = {"highway": "primary", "oneway": "-1", "bridge": "yes", "layer": "1", "lanes": "2", "name:ar": "جسر &quot;الكبير&quot;"}
     marked = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
     ways = f'<way id="8"><nd ref="1"/><nd ref="2"/>{marked}</way><way id="9"><nd ref="3"/><nd ref="4"/><tag k="highway" v="path"/></way>'
-    found = read(write(tmp_path / "a.osm", f'<osm version="0.6">{nodes}{ways}</osm>'), allow="administrator", sublayer="lines").table
+    found = read(
+        write(tmp_path / "a.osm", f'<osm version="0.6">{nodes}{ways}</osm>'), allow="administrator", sublayer="lines"
+    ).table
     assert found["oneway"].tolist()[0] == "-1"
     assert (found["bridge"].tolist()[0], found["layer"].tolist()[0]) == ("yes", "1")
     assert "الكبير" in found["name:ar"].tolist()[0]
