@@ -72,18 +72,13 @@ def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang)
     by = parts.groupby("why").agg(
         parts=("nodes", "size"), nodes=("nodes", "sum"), metres=("length_m", "sum"), share=("share", "sum")
     )
+    by = by.reindex([why for why in WHY if why in by.index])
     _show(
         gettext("Parts of the network, and why they are apart", lang),
         [gettext(text, lang) for text in (N_("Why"), N_("Parts"), N_("Nodes"), N_("Kilometres"), N_("Share of the length"))],
         [
-            [
-                WHY[str(row.Index)].render(lang),
-                str(row.parts),
-                str(row.nodes),
-                figure(row.metres / 1000, 1),
-                f"{figure(row.share * 100, 2)}%",
-            ]
-            for row in by.reindex([why for why in WHY if why in by.index]).itertuples()
+            [WHY[str(why)].render(lang), str(count), str(nodes), figure(metres / 1000, 1), f"{figure(share * 100, 2)}%"]
+            for why, count, nodes, metres, share in zip(by.index, by["parts"], by["nodes"], by["metres"], by["share"], strict=True)
         ],
     )
     if len(listed):
@@ -91,7 +86,9 @@ def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang)
             gettext("Suspected gaps of the drawing, to be looked at", lang),
             [gettext(text, lang) for text in (N_("Row"), N_("Nearly reaches row"), N_("Metres"), N_("Longitude"), N_("Latitude"))],
             [
-                [str(row.row), str(row.other_row), figure(row.distance_m, 1), f"{row.lon:.6f}", f"{row.lat:.6f}"]
-                for row in listed.itertuples()
+                [str(row), str(other), figure(metres, 1), f"{lon:.6f}", f"{lat:.6f}"]
+                for row, other, metres, lon, lat in zip(
+                    *(listed[name] for name in ("row", "other_row", "distance_m", "lon", "lat")), strict=True
+                )
             ],
         )
