@@ -106,7 +106,9 @@ def located(graph: Graph, found: pd.DataFrame, lines: gpd.GeoDataFrame) -> pd.Da
         reaches (ids where the layer has them).
     """
     places = gpd.GeoSeries.from_xy(*graph.places[found["node"]].T, crs=lines.crs).to_crs("EPSG:4326")
-    table = pd.DataFrame({"distance_m": found["distance_m"].round(2).to_numpy(), "lon": places.x.round(6), "lat": places.y.round(6)})
+    table = pd.DataFrame(
+        {"distance_m": found["distance_m"].round(2).to_numpy(), "lon": places.x.round(6), "lat": places.y.round(6)}
+    )
     of_node = np.zeros(len(graph.places), dtype=np.intp)
     of_node[graph.tail], of_node[graph.head] = graph.line, graph.line
     for prefix, line in (("", of_node[found["node"]]), ("other_", graph.line[found["edge"]])):

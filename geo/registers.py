@@ -73,7 +73,17 @@ def tree(kind: Kind, name: str) -> dict[str, Any]:
 @lru_cache(maxsize=16)
 def register(
     name: Literal[
-        "layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds", "assumptions", "uncertainty"
+        "layers",
+        "measures",
+        "units",
+        "axes",
+        "sectors",
+        "road_classes",
+        "states",
+        "facility_kinds",
+        "assumptions",
+        "uncertainty",
+        "closures",
     ],
 ) -> dict[str, dict[str, str]]:
     """A register by its first column: layers, measures, axes, sectors, road classes, damage states, kinds of facility.
