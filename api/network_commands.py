@@ -1,0 +1,94 @@
+"""Commands about roads as a network: how it hangs together and where its drawing is in doubt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.method_commands import StudyArgument, _show
+from api.terminal import N_, accepted, database, faults, progress
+from geo.messages import Lang, gettext
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from geo.graphs import Graph
+
+app = typer.Typer()
+EXAMPLE = N_("Example:") + "\n\n"
+
+
+@app.command(
+    help=N_("The roads as a network: nodes, edges, parts that hang on nothing and why, suspected gaps of the drawing."),
+    epilog=EXAMPLE + "tarmim graph homs --out gaps.csv",
+)
+def graph(
+    ctx: typer.Context,
+    study: StudyArgument,
+    reach: Annotated[
+        float, typer.Option(min=1, max=200, help=N_("A dead end so near to another part is a suspected gap, metres"))
+    ] = 25.0,
+    top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Suspected gaps to show"))] = 10,
+    out: Annotated[Path | None, typer.Option(help=N_("Write all suspected gaps into a .csv file"))] = None,
+) -> None:
+    from geo import gaps, graphs, pipeline
+    from geo.export import plain, write_whole
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 16) as step:
+        opened, _ = pipeline.open_study(study)
+        known = accepted(opened, database())
+        city = pipeline.read_city(opened, step, accepted=known)
+        roads = graphs.roads_of(city, known)
+        network = graphs.of_roads(roads)
+        found = gaps.gaps(network, reach_m=reach)
+        parts = gaps.components(network, found, area=gaps.area_of(network, roads.extent), reach_m=reach)
+        listed = gaps.located(network, found, roads.frame)
+        if out is not None:
+            content = plain(listed).to_csv(index=False).encode("utf-8-sig")
+            write_whole(out, lambda staging: staging.write_bytes(content))
+    _tell(network, parts, listed.head(top), lang)
+    if out is not None:
+        typer.echo(gettext("Written to {folder}", lang, folder=out))
+
+
+def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang) -> None:
+    from geo.figures import figure
+    from geo.gaps import WHY
+
+    typer.echo(
+        gettext(
+            "{nodes} nodes, {edges} edges, {km} km, {parts} parts; {lines} lines made no edge.",
+            lang,
+            nodes=len(network.places),
+            edges=len(network),
+            km=figure(network.length_m.sum() / 1000, 1),
+            parts=len(parts),
+            lines=len(network.left_out),
+        )
+    )
+    by = parts.groupby("why").agg(
+        parts=("nodes", "size"), nodes=("nodes", "sum"), metres=("length_m", "sum"), share=("share", "sum")
+    )
+    by = by.reindex([why for why in WHY if why in by.index])
+    _show(
+        gettext("Parts of the network, and why they are apart", lang),
+        [gettext(text, lang) for text in (N_("Why"), N_("Parts"), N_("Nodes"), N_("Kilometres"), N_("Share of the length"))],
+        [
+            [WHY[str(why)].render(lang), str(count), str(nodes), figure(metres / 1000, 1), f"{figure(share * 100, 2)}%"]
+            for why, count, nodes, metres, share in zip(by.index, by["parts"], by["nodes"], by["metres"], by["share"], strict=True)
+        ],
+    )
+    if len(listed):
+        _show(
+            gettext("Suspected gaps of the drawing, to be looked at", lang),
+            [gettext(text, lang) for text in (N_("Row"), N_("Nearly reaches row"), N_("Metres"), N_("Longitude"), N_("Latitude"))],
+            [
+                [str(row), str(other), figure(metres, 1), f"{lon:.6f}", f"{lat:.6f}"]
+                for row, other, metres, lon, lat in zip(
+                    *(listed[name] for name in ("row", "other_row", "distance_m", "lon", "lat")), strict=True
+                )
+            ],
+        )
