@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.method_commands import StudyArgument, _show
+from api.method_commands import SchemeOption, StudyArgument, _show
 from api.terminal import N_, accepted, database, faults, progress
 from geo.messages import Lang, gettext
 
@@ -21,35 +21,40 @@ EXAMPLE = N_("Example:") + "\n\n"
 
 
 @app.command(
-    help=N_("The roads as a network: nodes, edges, parts that hang on nothing and why, suspected gaps of the drawing."),
+    help=N_(
+        "The roads as a network: parts that hang on nothing and why, suspected gaps of the drawing, what is open and closed now."
+    ),
     epilog=EXAMPLE + "tarmim graph homs --out gaps.csv",
 )
 def graph(
     ctx: typer.Context,
     study: StudyArgument,
+    scheme: SchemeOption = None,
     reach: Annotated[
         float, typer.Option(min=1, max=200, help=N_("A dead end so near to another part is a suspected gap, metres"))
     ] = 25.0,
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Suspected gaps to show"))] = 10,
     out: Annotated[Path | None, typer.Option(help=N_("Write all suspected gaps into a .csv file"))] = None,
 ) -> None:
-    from geo import gaps, graphs, pipeline
+    from geo import closures, gaps, graphs, pipeline
     from geo.export import plain, write_whole
 
     lang: Lang = ctx.obj
     with faults(lang), progress(lang, 16) as step:
-        opened, _ = pipeline.open_study(study)
+        opened, chosen = pipeline.open_study(study, scheme)
         known = accepted(opened, database())
         city = pipeline.read_city(opened, step, accepted=known)
         roads = graphs.roads_of(city, known)
         network = graphs.of_roads(roads)
         found = gaps.gaps(network, reach_m=reach)
         parts = gaps.components(network, found, area=gaps.area_of(network, roads.extent), reach_m=reach)
+        now = closures.closures(network, roads, city, chosen)
         listed = gaps.located(network, found, roads.frame)
         if out is not None:
             content = plain(listed).to_csv(index=False).encode("utf-8-sig")
             write_whole(out, lambda staging: staging.write_bytes(content))
     _tell(network, parts, listed.head(top), lang)
+    _tell_state(network, now, lang)
     if out is not None:
         typer.echo(gettext("Written to {folder}", lang, folder=out))
 
@@ -91,4 +96,28 @@ def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang)
                     *(listed[name] for name in ("row", "other_row", "distance_m", "lon", "lat")), strict=True
                 )
             ],
+        )
+
+
+def _tell_state(network: Graph, now: pd.DataFrame, lang: Lang) -> None:
+    """Edges and kilometres by state, and by the work that opens them; an edge that waits for two works counts under both."""
+    from geo.closures import STATES, WORKS
+    from geo.figures import figure
+
+    def row(name: str, chosen: pd.Series[bool]) -> list[str]:
+        metres = network.length_m[chosen.to_numpy()].sum()
+        share = figure(metres / network.length_m.sum() * 100, 1)
+        return [name, str(int(chosen.sum())), figure(metres / 1000, 1), f"{share}%"]
+
+    headings = [gettext(text, lang) for text in (N_("Edges"), N_("Kilometres"), N_("Share of the length"))]
+    if len(now):
+        _show(
+            gettext("State of the roads now", lang),
+            [gettext("State", lang), *headings],
+            [row(text.render(lang), now["state"] == state) for state, text in STATES.items()],
+        )
+        _show(
+            gettext("What closed and slowed roads wait for, each for those before it", lang),
+            [gettext("Work", lang), *headings],
+            [row(text.render(lang), now["works"].str.contains(work)) for work, text in WORKS.items()],
         )

@@ -26,10 +26,10 @@ from geo.scheme import Scheme
 
 Texts = npt.NDArray[np.object_]
 STATES: dict[str, Message] = {
-    "open": message("Open"),
+    "open": message("Open to traffic"),
     "unknown": message("Unknown: nobody looked"),
-    "slowed": message("Slowed"),
-    "closed": message("Closed"),
+    "slowed": message("Slow to travel"),
+    "closed": message("Closed to traffic"),
 }
 WORKS: dict[str, Message] = {
     "hazard": message("Clearance of hazards"),

@@ -20,7 +20,8 @@ def tarmim(*words):
 
 
 @pytest.mark.parametrize(
-    ("lang", "words"), [("en", ["nodes", "The largest", "100.00%", "Closed"]), ("ar", ["العقد", "الأكبر", "100.00%", "مغلق"])]
+    ("lang", "words"),
+    [("en", ["nodes", "The largest", "100.00%", "Closed to traffic"]), ("ar", ["العقد", "الأكبر", "100.00%", "مقطوعة"])],
 )
 def test_graph_of_the_demo_city(lang, words):
     done = tarmim("graph", "data/demo", "--lang", lang)
