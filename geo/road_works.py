@@ -1,14 +1,16 @@
 """Road works: the list of the roads directorate, what each repair gives back and what must be done before it.
 
-A repair is a road as it stands in the layer, with all of its edges that are closed or slowed, or the clearance of a hazard. A road
-that lies in a hazard waits for its clearance; debris is cleared before the road is mended (column `works`). What a repair gives is
-what `geo.repair_value` says: with what it waits for, and if nothing else is done. Known bias: a long road drawn as one line is one
-repair; values of single repairs must not be added up, two ways to one place each count it whole.
+A repair is a road as it stands in the layer, with all of its edges that are closed or slowed, or the clearance of an obstacle or a
+hazard. What lies in a hazard waits for its clearance, a road for that of the obstacles on it; debris is cleared before the road is
+mended (column `works`). What a repair gives is what `geo.repair_value` says: with what it waits for, and if nothing else is done.
+Known bias: a long road drawn as one line is one repair; values of single repairs must not be added up, two ways to one place each
+count it whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
@@ -17,17 +19,21 @@ import pandas as pd
 import shapely
 
 from geo.closures import STATES, WORKS
-from geo.harmonise import City
+from geo.harmonise import City, Layer
 from geo.messages import Message, message
 from geo.mobility import Mobility
-from geo.overlay import OUTSIDE, locate, middle
+from geo.overlay import OUTSIDE, Ints, Shapes, locate, middle
 from geo.repair_value import road_table
 from geo.repairs import Repairs
 
-HAZARD_M = 15.0  # the farthest that a hazard closes a road (data/closures.csv), and a little more
+REACH_M = {"hazard": 10.0, "obstacle": 5.0}  # the farthest that they close a road (data/closures.csv)
+OF_THE_ROAD = {"state", "debris"}
+_DESCRIBED = ("name_ar", "name_en", "state", "works", "length_m")
 BLOCKED = ("closed", "slowed")
+KINDS = {"road": message("Road"), "obstacle": message("Obstacle"), "hazard": message("Hazard")}
 COLUMNS: Mapping[str, Message] = {
     "id": message("Code"),
+    "kind": message("Kind"),
     "name_ar": message("Arabic name"),
     "name_en": message("English name"),
     "zone": message("Neighbourhood"),
@@ -47,69 +53,56 @@ COLUMNS: Mapping[str, Message] = {
 }
 
 
-def repairs_of(made: Mobility, city: City) -> tuple[Repairs, pd.DataFrame]:
-    """The repairs of a city's roads, and by name the position of each road in its layer (`line`; of a hazard -2 and less)."""
-    graph, closed = made.graph, made.closed
-    blocked = np.flatnonzero(closed["state"].isin(BLOCKED).to_numpy())
-    works = closed["works"].to_numpy(dtype=object)[blocked]
-    hazard = _hazard_of(made, city, blocked, works)
-    codes = _codes(made.roads.frame)
-    names: list[str] = []
+@dataclass(frozen=True)
+class Listed:
+    """The repairs of a city's roads, and what each is: `road`, `obstacle` or `hazard`, at which position of its layer."""
+
+    repairs: Repairs
+    what: tuple[tuple[str, int], ...]
+
+
+def repairs_of(made: Mobility, city: City) -> Listed:
+    """Every blocked edge belongs to the last work that opens it: the road's own, else an obstacle's, else a hazard's clearance."""
+    graph = made.graph
+    blocked = np.flatnonzero(made.closed["state"].isin(BLOCKED).to_numpy())
+    because = [{rule.partition("-")[0] for rule in one.split()} for one in made.closed["evidence"].to_numpy(dtype=object)[blocked]]
+    near = {kind: _near(graph.shape[blocked], city.layers.get(f"{kind}s"), reach) for kind, reach in REACH_M.items()}
     at: dict[tuple[str, int], int] = {}
     edge, repair, needs = [], [], set()
-    for one, of, what in zip(blocked.tolist(), hazard.tolist(), works.tolist(), strict=True):
-        first = None
-        if of >= 0:
-            first = _at(at, names, ("hazard", of), _hazard_code(city, of))
-        if first is not None and what == "hazard":
-            target = first
-        else:
-            line = int(graph.line[one])
-            target = _at(at, names, ("road", line), codes[line])
-            if first is not None:
-                needs.add((first, target))
+    for number, one in enumerate(blocked.tolist()):
+        first = [("hazard", place) for place in near["hazard"].get(number, ()) if "hazard" in because[number]]
+        then = [("obstacle", place) for place in near["obstacle"].get(number, ()) if "obstacle" in because[number]]
+        own = [("road", int(graph.line[one]))] if because[number] & OF_THE_ROAD or not (first or then) else []
+        chain = [at.setdefault(key, len(at)) for key in (*first, *then, *own)]
+        needs |= {(before, chain[-1]) for before in chain[:-1]} | {(at[a], at[b]) for a in first for b in then}
         edge.append(one)
-        repair.append(target)
-    edges, of_repair = np.array(edge, dtype=np.intp), np.array(repair, dtype=np.intp)
-    known = pd.DataFrame(
-        {"line": [number if kind == "road" else -2 - number for kind, number in at]},
-        index=pd.Index(names, name="repair"),
-        dtype="int64",
-    )
-    return Repairs(tuple(names), edges, of_repair, graph.seconds[edges], sorted(needs)), known
+        repair.append(chain[-1])
+    codes = {"road": _codes(made.roads.frame, "#")} | {kind: _codes_of(city, kind) for kind in REACH_M}
+    names = tuple(codes[kind][place] for kind, place in at)
+    edges = np.array(edge, dtype=np.intp)
+    return Listed(Repairs(names, edges, np.array(repair, dtype=np.intp), graph.seconds[edges], sorted(needs)), tuple(at))
 
 
-def _at(at: dict[tuple[str, int], int], names: list[str], key: tuple[str, int], code: str) -> int:
-    if key not in at:
-        at[key] = len(names)
-        names.append(code)
-    return at[key]
+def _near(edges: Shapes, layer: Layer | None, reach_m: float) -> dict[int, list[int]]:
+    """By edge the positions of the places within reach of it."""
+    found: dict[int, list[int]] = {}
+    if layer is not None and len(layer.frame):
+        place, edge = shapely.STRtree(edges).query(layer.frame.geometry.to_numpy(), predicate="dwithin", distance=reach_m)
+        for one, other in sorted(zip(edge.tolist(), place.tolist(), strict=True)):
+            found.setdefault(one, []).append(other)
+    return found
 
 
-def _codes(frame: pd.DataFrame) -> list[str]:
-    """A code of its own for every road: its id, or its row where it has none or shares it."""
+def _codes_of(city: City, kind: str) -> list[str]:
+    layer = city.layers.get(f"{kind}s")
+    return [] if layer is None else _codes(layer.frame, f"{kind} #")
+
+
+def _codes(frame: pd.DataFrame, prefix: str) -> list[str]:
+    """A code of its own for every row: its id, or the number of its row where it has none or shares it."""
     ids = frame["id"].astype("string") if "id" in frame else pd.Series(pd.NA, index=frame.index, dtype="string")
     alone = ids.notna() & ~ids.duplicated(keep=False)
-    return ids.where(alone, "#" + frame["row"].astype("string")).tolist()
-
-
-def _hazard_code(city: City, position: int) -> str:
-    frame = city.layers["hazards"].frame
-    ids = frame["id"].astype("string").fillna("") if "id" in frame else pd.Series("", index=frame.index)
-    return str(ids.iat[position]) or f"H-{frame['row'].iat[position]}"
-
-
-def _hazard_of(made: Mobility, city: City, blocked: np.ndarray[Any, np.dtype[np.intp]], works: np.ndarray[Any, Any]) -> Any:
-    """Position of the nearest hazard of each blocked edge that waits for one; -1 for none."""
-    found = np.full(len(blocked), -1, dtype=np.intp)
-    layer = city.layers.get("hazards")
-    waits = np.array(["hazard" in one.split() for one in works], dtype=bool)
-    if layer is None or not waits.any():
-        return found
-    tree = shapely.STRtree(layer.frame.geometry.to_numpy())
-    edge, hazard = tree.query_nearest(made.graph.shape[blocked[waits]], max_distance=HAZARD_M, all_matches=False)
-    found[np.flatnonzero(waits)[edge]] = hazard
-    return found
+    return [str(code) for code in ids.where(alone, prefix + frame["row"].astype("string"))]
 
 
 def road_works(made: Mobility, city: City, *, fair: bool = False) -> gpd.GeoDataFrame:
@@ -120,12 +113,11 @@ def road_works(made: Mobility, city: City, *, fair: bool = False) -> gpd.GeoData
     fair
         Also fair shares and detours: seconds for hundreds of repairs, minutes for thousands.
     """
-    repairs, known = repairs_of(made, city)
+    listed = repairs_of(made, city)
+    repairs = listed.repairs
     people = made.residents.at_nodes(len(made.graph.places))
     values = road_table(made.edges, made.seconds(), made.now, people, repairs, fair=fair)
-    parts = _parts(made, repairs, known)
-    place = _places(made, city, repairs, known)
-    table = values.join(parts).join(pd.DataFrame({"geometry": place}, index=known.index))
+    table = values.join(_described(made, city, listed))
     geometry = table["geometry"].to_numpy()
     zone = locate(*middle(geometry), city.zones.geometry.to_numpy())
     table["zone"] = pd.Series(city.zones.index[zone], index=table.index, dtype="string").mask(zone == OUTSIDE)
@@ -134,36 +126,36 @@ def road_works(made: Mobility, city: City, *, fair: bool = False) -> gpd.GeoData
     return gpd.GeoDataFrame(table[[*columns, "geometry"]], crs=city.study.crs)
 
 
-def _parts(made: Mobility, repairs: Repairs, known: pd.DataFrame) -> pd.DataFrame:
-    """Names, state, works and blocked metres of each repair."""
-    closed, edge = made.closed.iloc[repairs.edge], repairs.edge
-    of_edge = {"asset": repairs.repair, "shut": closed["state"].to_numpy() == "closed", "length_m": made.graph.length_m[edge]}
-    needed = pd.DataFrame(of_edge | {work: _has(closed["works"], work) for work in WORKS})
-    each = needed.groupby("asset").agg({"shut": "any", "length_m": "sum", **dict.fromkeys(WORKS, "any")})
-    each = each.reindex(range(len(repairs)), fill_value=False)
-    line = known["line"].to_numpy()
-    clears = line < 0  # the clearance of a hazard; what waits for it is mended after it
-    works = [[work for work in WORKS if row[work] and work != "hazard"] for row in each.to_dict("records")]
-    table = pd.DataFrame({"length_m": each["length_m"].astype("float64")})
-    table["state"] = np.where(each["shut"] | clears, "closed", "slowed")
-    table["works"] = ["hazard" if first else " ".join(own) for first, own in zip(clears, works, strict=True)]
-    frame = made.roads.frame
-    for name in ("name_ar", "name_en"):
-        column = frame[name].astype("string") if name in frame else pd.Series(pd.NA, index=frame.index, dtype="string")
-        table[name] = column.iloc[np.where(clears, 0, line)].mask(clears).to_numpy()
-    return table.set_index(known.index)
+def _described(made: Mobility, city: City, listed: Listed) -> pd.DataFrame:
+    """Names, state, works, blocked metres and place of each repair, by its name."""
+    repairs, closed = listed.repairs, made.closed.iloc[listed.repairs.edge]
+    edges = _edges_of(repairs)
+    shut = closed["state"].to_numpy() == "closed"
+    needed = {work: _has(closed["works"], work) for work in WORKS}
+    rows = []
+    for (kind, place), some in zip(listed.what, edges, strict=True):
+        frame = (made.roads if kind == "road" else city.layers[f"{kind}s"]).frame
+        own = [work for work in WORKS if needed[work][some].any() and (work != "hazard" or kind == "hazard")]
+        shapes = made.graph.shape[repairs.edge[some]]
+        rows.append(
+            {
+                "kind": kind,
+                **{name: frame[name].iat[place] if name in frame else pd.NA for name in ("name_ar", "name_en")},
+                "state": "closed" if shut[some].any() or not len(some) else "slowed",
+                "works": " ".join(own) or {"hazard": "hazard", "obstacle": "debris"}[kind],
+                "length_m": float(shapely.length(shapes).sum()),
+                "geometry": shapely.union_all(shapes) if kind == "road" else frame.geometry.iat[place],
+            }
+        )
+    table = pd.DataFrame(rows, index=pd.Index(repairs.names, name="repair"), columns=["kind", *_DESCRIBED, "geometry"])
+    return table.astype(dict.fromkeys(("kind", "name_ar", "name_en", "state", "works"), "string"))
 
 
-def _places(made: Mobility, city: City, repairs: Repairs, known: pd.DataFrame) -> list[Any]:
-    """The blocked parts of each road; of a hazard its own shape."""
-    shapes = [shapely.union_all(made.graph.shape[edges]) for edges in _edges_of(repairs)]
-    hazards = city.layers["hazards"].frame.geometry.to_numpy() if (known["line"] < 0).any() else ()
-    return [hazards[-2 - line] if line < 0 else shape for shape, line in zip(shapes, known["line"], strict=True)]
-
-
-def _edges_of(repairs: Repairs) -> list[Any]:
+def _edges_of(repairs: Repairs) -> list[Ints]:
+    """By repair, the positions of its edges in `repairs.edge`."""
     order = np.argsort(repairs.repair, kind="stable")
-    return np.split(repairs.edge[order], np.searchsorted(repairs.repair[order], np.arange(1, len(repairs)))) if len(repairs) else []
+    ends = np.searchsorted(repairs.repair[order], np.arange(1, len(repairs)))
+    return [np.asarray(one, dtype=np.intp) for one in np.split(order, ends)] if len(repairs) else []
 
 
 def _has(works: pd.Series[str], work: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -179,5 +171,6 @@ def titles(table: pd.DataFrame) -> dict[str, Any]:
         "values": {
             "state": {name: text.both() for name, text in STATES.items()},
             "works": {name: text.both() for name, text in WORKS.items()},
+            "kind": {name: text.both() for name, text in KINDS.items()},
         },
     }
