@@ -9,7 +9,8 @@ import typer
 
 from api.method_commands import SchemeOption, StudyArgument, _show
 from api.terminal import N_, accepted, database, faults, progress
-from geo.messages import Lang, gettext
+from geo.errors import Finding, LayerError, finding
+from geo.messages import Lang, gettext, message
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,3 +122,56 @@ def _tell_state(network: Graph, now: pd.DataFrame, lang: Lang) -> None:
             [gettext("Work", lang), *headings],
             [row(text.render(lang), now["works"].str.contains(work)) for work, text in WORKS.items()],
         )
+
+
+@app.command(
+    help=N_("The works of the roads directorate: who regains access by each, minutes saved, what must be done before it."),
+    epilog=EXAMPLE + "tarmim roads homs --fair --out roads.xlsx",
+)
+def roads(
+    ctx: typer.Context,
+    study: StudyArgument,
+    scheme: SchemeOption = None,
+    top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Lines of the list to show"))] = 10,
+    fair: Annotated[bool, typer.Option("--fair", help=N_("Also fair shares and detours; takes minutes in a large city"))] = False,
+    out: Annotated[Path | None, typer.Option(help=N_("File for the whole list (.csv, .xlsx, .gpkg or .geojson)"))] = None,
+) -> None:
+    from geo import mobility, pipeline, road_works, scenarios
+
+    lang: Lang = ctx.obj
+    with faults(lang), progress(lang, 18) as step:
+        opened, chosen = pipeline.open_study(study, scheme)
+        city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
+        made = mobility.of(city, chosen, scenarios.people(city).table)
+        if made is None:
+            raise LayerError(_no_access())
+        table = road_works.road_works(made, city, fair=fair)
+        if out is not None:
+            road_works.write(table, out, lang)
+    _tell_works(table.head(top), len(table), lang)
+    if out is not None:
+        typer.echo(gettext("Written to {folder}", lang, folder=out))
+
+
+def _no_access() -> Finding:
+    return finding(
+        "no-roads",
+        "error",
+        "roads",
+        message("Access needs a layer of roads and one of facilities."),
+        remedy=message("Add both to study.toml."),
+    )
+
+
+def _tell_works(table: pd.DataFrame, total: int, lang: Lang) -> None:
+    from geo.figures import figure
+    from geo.road_works import COLUMNS, in_words
+
+    shown = ["id", "kind", "zone", "works", "length_m", "people", "person_minutes", "needs"]
+    shown += [name for name in ("fair_access", "fair_person_minutes", "detour_min") if name in table]
+    rows = [
+        [figure(row[name], 0) if isinstance(row[name], float) else str(row[name]) for name in shown]
+        for row in in_words(table, lang)[shown].fillna("").to_dict("records")
+    ]
+    _show(gettext("Road works, {n} in all", lang, n=total), [COLUMNS[name].render(lang) for name in shown], rows, text=4)
+    typer.echo(gettext("What single works give must not be added up; fair shares (--fair) may.", lang))

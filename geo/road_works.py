@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import shapely
 
 from geo.closures import STATES, WORKS
+from geo.export import write_table, write_whole
 from geo.harmonise import City, Layer
-from geo.messages import Message, message
+from geo.messages import Lang, Message, message
 from geo.mobility import Mobility
 from geo.overlay import OUTSIDE, Ints, Shapes, locate, middle
 from geo.repair_value import road_table
@@ -174,3 +177,30 @@ def titles(table: pd.DataFrame) -> dict[str, Any]:
             "kind": {name: text.both() for name, text in KINDS.items()},
         },
     }
+
+
+def in_words(table: pd.DataFrame, lang: Lang) -> pd.DataFrame:
+    """The table with its codes as words of a language."""
+    comma, words = "، " if lang == "ar" else ", ", {"state": STATES, "works": WORKS, "kind": KINDS}
+    said = {
+        name: [comma.join(known[code].render(lang) for code in str(one).split()) for one in table[name]]
+        for name, known in words.items()
+    }
+    return pd.DataFrame(table.drop(columns="geometry")).assign(**said)
+
+
+def write(table: gpd.GeoDataFrame, path: Path, lang: Lang) -> Path:
+    """The list as a file, with places as .gpkg or .geojson (degrees), without as .xlsx or .csv.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+    if path.suffix.lower() == ".gpkg":
+        return write_whole(path, lambda staging: pyogrio.write_dataframe(table, staging, layer="road_works", driver="GPKG"))
+    if path.suffix.lower() == ".geojson":
+        flat = table.to_crs("EPSG:4326")
+        return write_whole(path, lambda staging: pyogrio.write_dataframe(flat, staging, driver="GeoJSON"))
+    said = in_words(table, lang).rename(columns={name: text.render(lang) for name, text in COLUMNS.items()})
+    return write_table(said, path, title=message("Road works"), lang=lang)
