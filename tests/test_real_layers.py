@@ -309,3 +309,18 @@ def test_the_roads_of_aleppo_under_debris(city):
     assert table.loc[near, "state"].isin(["closed", "slowed"]).all()
     narrow = near & roads.group_of(layer.frame["road_class"]).isin(["local", "path"]).to_numpy()[graph.line] & (graph.length_m > 5)
     assert (table.loc[narrow, "state"] == "closed").all()
+
+
+def test_roads_of_an_openstreetmap_file(study):
+    """Djibouti: 409 ways; 35 on bridges, 3 in tunnels, 195 said to be one-way, counted in the file by the text of their tags."""
+    path = "osm-raw/djibouti-latest_filter-road-secondary.osm.pbf"
+    opened = study(crs="EPSG:32638", roads={"path": path, "profile": "osm", "sublayer": "lines"}, neighbourhoods=OCHA)
+    frame = (layer := read_layer(opened, "roads")).frame
+    assert (len(frame), len(layer.left_out)) == (409, 0)
+    assert [int((frame[column] == "yes").sum()) for column in ("bridge", "tunnel")] == [35, 3]
+    assert frame["one_way"].value_counts().to_dict() == {"forward": 195, "no": 69}
+    assert frame["level"].value_counts().to_dict() == {1: 36, -1: 3}
+    graph = of_roads(layer)
+    assert len(components(graph, gaps(graph))) == 1
+    assert graph.one_way.sum() > 195
+    assert graph.length_m.sum() == pytest.approx(frame.length.sum(), rel=1e-6)
