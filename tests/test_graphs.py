@@ -9,7 +9,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.graphs import attach, build, connected, of_roads
+from geo.graphs import attach, build, connected
+from geo.road_network import road_graph
 from tests.conftest import CRS, layer, lines
 
 
@@ -257,7 +258,7 @@ def test_tags_of_openstreetmap_say_where_roads_meet(city):
     found = city(roads=layer(paths, **tags), entries={"roads": {"profile": "osm"}}).layers["roads"]
     assert found.frame["one_way"].tolist()[:2] == ["forward", "backward"]
     assert found.left_out[["reason", "value"]].to_numpy().tolist() == [["value-unusable", "perhaps"]]
-    graph = whole(of_roads(found))
+    graph = whole(road_graph(found))
     # the bridge comes down on the road in the north; it has nothing to do with the one it crosses
     assert (len(graph), number_of_components(graph)) == (4, 2)
     assert graph.one_way.tolist() == [True, True, False, False]
@@ -268,4 +269,4 @@ def test_whether_a_crossing_joins_is_for_the_profile_to_say(city):
     paths = lines([(100, 100), (900, 100)], [(500, 50), (500, 500)])
     own = city(roads=layer(paths, road_class=["primary", "primary"])).layers["roads"]
     osm = city(roads=layer(paths, highway=["primary", "primary"]), entries={"roads": {"profile": "osm"}}).layers["roads"]
-    assert [number_of_components(of_roads(one)) for one in (own, osm)] == [1, 2]
+    assert [number_of_components(road_graph(one)) for one in (own, osm)] == [1, 2]
