@@ -66,7 +66,7 @@ def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang)
 
     typer.echo(
         gettext(
-            "{nodes} nodes, {edges} edges, {km} km, {parts} parts; {lines} lines made no edge.",
+            "Nodes: {nodes}, edges: {edges}, kilometres: {km}, parts: {parts}; lines that made no edge: {lines}.",
             lang,
             nodes=len(network.places),
             edges=len(network),
