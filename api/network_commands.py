@@ -37,7 +37,7 @@ def graph(
     top: Annotated[int, typer.Option(min=0, max=100_000, help=N_("Suspected gaps to show"))] = 10,
     out: Annotated[Path | None, typer.Option(help=N_("Write all suspected gaps into a .csv file"))] = None,
 ) -> None:
-    from geo import closures, gaps, graphs, pipeline
+    from geo import closures, gaps, pipeline, road_network
     from geo.export import plain, write_whole
 
     lang: Lang = ctx.obj
@@ -45,8 +45,8 @@ def graph(
         opened, chosen = pipeline.open_study(study, scheme)
         known = accepted(opened, database())
         city = pipeline.read_city(opened, step, accepted=known)
-        roads = graphs.roads_of(city, known)
-        network = graphs.of_roads(roads)
+        roads = road_network.read_roads(city, known)
+        network = road_network.road_graph(roads)
         found = gaps.gaps(network, reach_m=reach)
         parts = gaps.components(network, found, area=gaps.area_of(network, roads.extent), reach_m=reach)
         now = closures.closures(network, roads, city, chosen)
@@ -62,11 +62,12 @@ def graph(
 
 def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang) -> None:
     from geo.figures import figure
-    from geo.gaps import WHY
+    from geo.gaps import WHY, one_sided
+    from geo.messages import messages
 
     typer.echo(
         gettext(
-            "{nodes} nodes, {edges} edges, {km} km, {parts} parts; {lines} lines made no edge.",
+            "Nodes: {nodes}, edges: {edges}, kilometres: {km}, parts: {parts}; lines that made no edge: {lines}.",
             lang,
             nodes=len(network.places),
             edges=len(network),
@@ -87,6 +88,14 @@ def _tell(network: Graph, parts: pd.DataFrame, listed: pd.DataFrame, lang: Lang)
             for why, count, nodes, metres, share in zip(by.index, by["parts"], by["nodes"], by["metres"], by["share"], strict=True)
         ],
     )
+    turned = int(one_sided(network).sum())
+    if turned:
+        said = messages(
+            "{n} node can only be entered or only be left: is a one-way street near it drawn against its direction?",
+            "{n} nodes can only be entered or only be left: are one-way streets near them drawn against their direction?",
+            turned,
+        )
+        typer.echo(said.render(lang))
     if len(listed):
         _show(
             gettext("Suspected gaps of the drawing, to be looked at", lang),

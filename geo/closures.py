@@ -47,7 +47,7 @@ def closures(graph: Graph, roads: Layer, city: City, scheme: Scheme) -> pd.DataF
     Parameters
     ----------
     graph
-        Of the roads (`geo.graphs.of_roads`), or the same with points on it (`geo.graphs.attach`): smaller pieces close less.
+        Of the roads (`geo.road_network.road_graph`), or that with points on it (`geo.graphs.attach`): smaller pieces close less.
     roads
         The layer of which the graph was made; its column `state`, where it has one, is evidence.
     city

@@ -89,6 +89,31 @@ def isolated_by_gap(graph: Graph, found: pd.DataFrame) -> Bools:
     return np.asarray(near[component] & (component != 0))
 
 
+def one_sided(graph: Graph) -> Bools:
+    """By node of the largest component: it can only be entered, or only be left, or neither, because of one-way streets.
+
+    Few are so in a city; many mean that a street is drawn against its direction.
+
+    >>> from geo.graphs import build
+    >>> import geopandas as gpd
+    >>> street = [shapely.LineString([(0, 0), (10, 0)]), shapely.LineString([(10, 0), (30, 0)])]
+    >>> graph = build(gpd.GeoDataFrame({"one_way": ["no", "forward"]}, geometry=street, crs="EPSG:32637"))
+    >>> graph.places[one_sided(graph)].tolist()
+    [[30.0, 0.0]]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(graph):
+        return np.zeros(len(graph.places), dtype=bool)
+    both = ~graph.one_way
+    start, end = np.concatenate([graph.tail, graph.head[both]]), np.concatenate([graph.head, graph.tail[both]])
+    links = coo_array((np.ones(len(start), dtype=bool), (start, end)), shape=(len(graph.places),) * 2)
+    around = connected_components(links, connection="strong")[1]
+    largest = parts(graph) == 0
+    return np.asarray(largest & (around != np.bincount(around[largest]).argmax()))
+
+
 def located(graph: Graph, found: pd.DataFrame, lines: gpd.GeoDataFrame) -> pd.DataFrame:
     """The suspected gaps as a table, to look them up in the layer.
 

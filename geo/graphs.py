@@ -8,7 +8,6 @@ looks like a gap in the road: `geo.gaps` lists the suspected ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
@@ -18,9 +17,6 @@ import pandas as pd
 import shapely
 
 from geo import registers
-from geo.errors import LayerError, finding
-from geo.harmonise import City, Layer, read_layer
-from geo.messages import message
 from geo.overlay import Floats, Ints, Shapes
 
 Bools = npt.NDArray[np.bool_]
@@ -175,40 +171,6 @@ def build(lines: gpd.GeoDataFrame, *, tolerance_m: float = 1.0, crossings: bool 
         level=level[line],
         left_out=_left_out(lines, row, row[line], tolerance_m),
     )
-
-
-def of_roads(roads: Layer) -> Graph:
-    """The graph of the layer of roads; whether roads that cross are joined is for the profile of their source to say."""
-    profile = registers.tree("sources", roads.spec.profile) if roads.spec.profile else {}
-    return build(roads.frame, crossings=profile.get("crossings_join", True))
-
-
-def roads_of(city: City, accepted: Mapping[str, Layer]) -> Layer:
-    """All the roads of a study, those outside of every neighbourhood too: ways around lead over them.
-
-    Parameters
-    ----------
-    accepted
-        Layers that go before the files of the study, as for `geo.pipeline.read_city`.
-
-    Raises
-    ------
-    LayerError
-        The study has no roads, or they can't be read.
-    """
-    if "roads" in accepted:
-        return accepted["roads"]
-    if "roads" not in city.study.layers:
-        raise LayerError(
-            finding(
-                "no-roads",
-                "error",
-                "roads",
-                message("The study has no roads."),
-                remedy=message("Add a layer of roads to study.toml, with lines of their axes."),
-            )
-        )
-    return read_layer(city.study, "roads", area=tuple(city.zones.total_bounds))
 
 
 def speeds(road_class: pd.Series[str]) -> pd.Series[float]:

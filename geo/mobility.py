@@ -20,9 +20,10 @@ import shapely
 from geo import access, closures, facilities, registers
 from geo.access import NOWHERE, Residents, Targets, parameters
 from geo.gaps import gaps, isolated_by_gap
-from geo.graphs import Graph, attach, of_roads
+from geo.graphs import Graph, attach
 from geo.harmonise import City, Layer
 from geo.overlay import Floats, Ints, Shapes, middle
+from geo.road_network import road_graph
 from geo.routing import Edges
 from geo.scheme import Scheme
 
@@ -79,7 +80,7 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame) -> Mobility | None:
     frame = facilities.with_state(places, city.layers.get("damage"), scheme.options.facility_match_m)
     frame = frame[frame.geometry.notna()]
     limit_m = float(parameters()["attach_m"])
-    attached = attach(of_roads(roads), shapely.points(*middle(frame.geometry.to_numpy())), limit_m=limit_m)
+    attached = attach(road_graph(roads), shapely.points(*middle(frame.geometry.to_numpy())), limit_m=limit_m)
     closed = closures.closures(attached.graph, roads, city, scheme)
     group = frame["kind"].map({name: row["group"] for name, row in registers.register("facility_kinds").items()}).to_numpy()
     works = facilities.working(frame).to_numpy()

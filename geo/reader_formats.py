@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
-from geo import open311, registers
+from geo import open311
 from geo.archives import check_directory, limits
 from geo.encodings import Column, Dbf, TooMuchError, codec_of, read_dbf, unique
 
@@ -466,29 +466,12 @@ def osm(job: Job) -> Rows:
         scan_xml(job, job.only.read_bytes())
     layer = _layer(job, job.only)
     try:
-        rows = _gdal_rows(job, job.only, layer)
+        return _gdal_rows(job, job.only, layer)
     except FAULTS as error:
         if "OSM_USE_CUSTOM_INDEXING" not in str(error):
             raise
         gdal().set_gdal_config_options({"OSM_USE_CUSTOM_INDEXING": False})
-        rows = _gdal_rows(job, job.only, layer)
-    rows.columns |= _tags(rows.columns.get("other_tags", ()), without=rows.columns)
-    return rows
-
-
-TAG = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
-
-
-def _tags(texts: Sequence[Any], *, without: Iterable[str]) -> dict[str, Sequence[Any]]:
-    """Keys that the profile of OpenStreetMap knows and GDAL leaves among `other_tags`, as columns of their own.
-
-    >>> _tags(['"oneway"=>"yes","lanes"=>"2"', None], without=["highway"])
-    {'oneway': ['yes', None]}
-    """
-    asked = {name for theirs in registers.tree("sources", "osm")["columns"].values() for name in theirs} - set(without)
-    found = [dict(TAG.findall(text)) if text else {} for text in texts]
-    columns = {name: [one.get(name) for one in found] for name in sorted(asked)}
-    return {name: values for name, values in columns.items() if any(values)}
+        return _gdal_rows(job, job.only, layer)
 
 
 def _xml_layer(job: Job, path: Path) -> Rows:

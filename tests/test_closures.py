@@ -11,8 +11,9 @@ import shapely
 
 from geo import registers
 from geo.closures import STATES, WORKS, closures, seconds_now
-from geo.graphs import attach, of_roads, roads_of
+from geo.graphs import attach
 from geo.pipeline import open_study, read_city
+from geo.road_network import read_roads, road_graph
 from tests.conftest import A, layer, lines, points
 
 # four streets of 100 m in A, 200 m apart, none of which meets another: main, collector, local, path
@@ -31,8 +32,8 @@ def now(town):
             changes.setdefault("damage", NOTHING)
         study, chosen = open_study(town(roads=streets, **changes), scheme)
         city = read_city(study)
-        roads = roads_of(city, {})
-        graph = of_roads(roads)
+        roads = read_roads(city, {})
+        graph = road_graph(roads)
         return graph, closures(graph, roads, city, chosen)
 
     return made
@@ -160,8 +161,8 @@ def test_smaller_pieces_close_less(town):
         town(roads=layer(lines(STREETS[2]), road_class=["residential"]), damage=layer(points((195, 506)), grade=["destroyed"]))
     )
     city = read_city(study)
-    roads = roads_of(city, {})
-    with_house = attach(of_roads(roads), np.array(points((120, 510))), limit_m=50).graph
+    roads = read_roads(city, {})
+    with_house = attach(road_graph(roads), np.array(points((120, 510))), limit_m=50).graph
     assert closures(with_house, roads, city, scheme)["state"].tolist() == ["open", "closed"]
 
 
@@ -180,8 +181,8 @@ def test_rules_are_whole():
 def test_demo_city():
     study, scheme = open_study(Path(__file__).parents[1] / "data" / "demo")
     city = read_city(study)
-    roads = roads_of(city, {})
-    graph = of_roads(roads)
+    roads = read_roads(city, {})
+    graph = road_graph(roads)
     table = closures(graph, roads, city, scheme)
     assert len(table) == len(graph)
     assert set(table["state"]) == set(STATES)

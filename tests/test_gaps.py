@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
-from geo.gaps import components, gaps, isolated_by_gap, parts
-from geo.graphs import build
+from geo.gaps import components, gaps, isolated_by_gap, one_sided, parts
+from geo.graphs import attach, build
 from tests.conftest import CRS
 
 
@@ -97,3 +97,20 @@ def test_no_roads():
     graph = build(gpd.GeoDataFrame(geometry=[], crs=CRS))
     found = gaps(graph)
     assert (len(found), len(isolated_by_gap(graph, found)), len(components(graph, found, area=AREA))) == (0, 0, 0)
+    assert len(one_sided(graph)) == 0
+
+
+def test_people_behind_a_gap_are_flagged_where_they_live():
+    """A house beside the side street that stops 20 m short, one beside the main road, one beside an island 100 m off."""
+    graph = network(MAIN, [(500, 20), (500, 320)], [(500, -100), (600, -100)])
+    found = attach(graph, shapely.points([(505, 200), (100, 5), (550, -105)]), limit_m=50)
+    gap = isolated_by_gap(found.graph, gaps(found.graph))
+    assert gap[found.node].tolist() == [True, False, False]
+
+
+def test_one_way_streets_that_lead_nowhere():
+    """Into a blind alley one can drive and not come back; a ring can be left where it was entered."""
+    ring = [(1000, 0), (1100, 0), (1100, 100), (1000, 0)]
+    graph = network(MAIN, ring, [(500, 0), (500, 300)], one_way=["no", "forward", "backward"])
+    assert graph.places[one_sided(graph)].tolist() == [[500, 300]]
+    assert not one_sided(network(MAIN, ring, one_way=["no", "forward"])).any()

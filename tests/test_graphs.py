@@ -9,7 +9,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.graphs import attach, build, connected, of_roads
+from geo.graphs import attach, build, connected
+from geo.road_network import road_graph
 from tests.conftest import CRS, layer, lines
 
 
@@ -257,7 +258,7 @@ def test_tags_of_openstreetmap_say_where_roads_meet(city):
     found = city(roads=layer(paths, **tags), entries={"roads": {"profile": "osm"}}).layers["roads"]
     assert found.frame["one_way"].tolist()[:2] == ["forward", "backward"]
     assert found.left_out[["reason", "value"]].to_numpy().tolist() == [["value-unusable", "perhaps"]]
-    graph = whole(of_roads(found))
+    graph = whole(road_graph(found))
     # the bridge comes down on the road in the north; it has nothing to do with the one it crosses
     assert (len(graph), number_of_components(graph)) == (4, 2)
     assert graph.one_way.tolist() == [True, True, False, False]
@@ -268,4 +269,39 @@ def test_whether_a_crossing_joins_is_for_the_profile_to_say(city):
     paths = lines([(100, 100), (900, 100)], [(500, 50), (500, 500)])
     own = city(roads=layer(paths, road_class=["primary", "primary"])).layers["roads"]
     osm = city(roads=layer(paths, highway=["primary", "primary"]), entries={"roads": {"profile": "osm"}}).layers["roads"]
-    assert [number_of_components(of_roads(one)) for one in (own, osm)] == [1, 2]
+    assert [number_of_components(road_graph(one)) for one in (own, osm)] == [1, 2]
+
+
+GRID = st.tuples(st.integers(0, 12), st.integers(0, 12))
+SEGMENTS = st.lists(st.tuples(GRID, GRID).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=14)
+
+
+@given(SEGMENTS)
+def test_pieces_are_those_of_geos(segments):
+    """Straight lines between whole metres, crossing and overlapping as they like, against the noding of GEOS.
+
+    Crossings of such lines lie a thousandth of a metre apart at least, far more than the tolerance.
+    """
+    graph = whole(build(roads(*segments), tolerance_m=1e-6))
+    theirs = shapely.get_parts(shapely.node(shapely.multilinestrings(segments)))
+    assert np.sort(graph.length_m) == pytest.approx(np.sort(shapely.length(theirs)), abs=1e-5)
+    assert shapely.hausdorff_distance(shapely.multilinestrings(list(graph.shape)), shapely.multilinestrings(list(theirs))) < 1e-5
+
+
+@given(SEGMENTS, st.lists(st.booleans(), min_size=14, max_size=14))
+def test_a_bridge_shares_no_node_in_mid_line(segments, above):
+    """Whatever is drawn, the graph of all lines is that of the ground and that of the bridges, joined at ends of bridges only."""
+    bridges = above[: len(segments)]
+    graph = whole(build(roads(*segments, bridge=bridges), tolerance_m=1e-6))
+    ends = {end for segment, bridge in zip(segments, bridges, strict=True) if bridge for end in segment}
+    on = [
+        {tuple(place) for place in graph.places[np.concatenate([graph.tail[level], graph.head[level]])].round(6)}
+        for level in (graph.level == 0, graph.level == 1)
+    ]
+    assert {(round(x, 6), round(y, 6)) for x, y in on[0] & on[1]} <= ends | _met_twice(graph)
+
+
+def _met_twice(graph):
+    """Places where two nodes lie over each other: one on the ground, one on a bridge."""
+    places, count = np.unique(graph.places.round(6), axis=0, return_counts=True)
+    return {tuple(place) for place in places[count > 1].tolist()}

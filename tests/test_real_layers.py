@@ -16,11 +16,12 @@ from geo import roads
 from geo.closures import closures
 from geo.errors import LayerError
 from geo.gaps import area_of, components, gaps, isolated_by_gap, parts
-from geo.graphs import build, connected, of_roads, roads_of
+from geo.graphs import build, connected
 from geo.harmonise import read_layer
 from geo.pipeline import assess, open_study, read_city
 from geo.population import people
 from geo.reading import read_file
+from geo.road_network import read_roads, road_graph
 from geo.scheme import read_scheme
 from geo.study import LayerSpec
 from geo.validation import validate
@@ -250,8 +251,8 @@ def outcome(path):
 
 def test_the_roads_of_aleppo_hang_together(city):
     """78,908 lines; the nodes that OpenStreetMap gave them (columns u, v of the file) hang together in the same way."""
-    layer = roads_of(city, {})
-    graph = of_roads(layer)
+    layer = read_roads(city, {})
+    graph = road_graph(layer)
     assert len(layer.frame) == 78_908
     # each line is a piece or more of the graph, or listed with its reason
     assert len(np.unique(graph.line)) + len(graph.left_out) == 78_908
@@ -273,8 +274,8 @@ def test_the_roads_of_aleppo_hang_together(city):
 
 def test_a_gap_planted_in_aleppo_is_flagged(city):
     """A dead-end street of more than 200 m is drawn 20 m short of its junction: the gap is listed, nobody there is isolated."""
-    layer = roads_of(city, {})
-    whole = of_roads(layer)
+    layer = read_roads(city, {})
+    whole = road_graph(layer)
     degree = np.bincount(np.concatenate([whole.tail, whole.head]))
     leaves = (degree[whole.tail] == 1) & (degree[whole.head] > 1) & (parts(whole)[whole.tail] == 0) & (whole.length_m > 200)
     line = int(whole.line[np.flatnonzero(leaves)[0]])
@@ -294,8 +295,8 @@ def test_a_gap_planted_in_aleppo_is_flagged(city):
 
 def test_the_roads_of_aleppo_under_debris(city):
     """Only inferred debris is known of 2015: nothing else closes a road, and none outside the survey is called open or closed."""
-    layer, scheme = roads_of(city, {}), open_study(ALEPPO)[1]
-    graph = of_roads(layer)
+    layer, scheme = read_roads(city, {}), open_study(ALEPPO)[1]
+    graph = road_graph(layer)
     table = closures(graph, layer, city, scheme)
     kilometres = (pd.Series(graph.length_m) / 1000).groupby(table["state"].to_numpy()).sum().round().to_dict()
     assert kilometres == {"closed": 107, "open": 1876, "slowed": 173, "unknown": 2655}
@@ -309,3 +310,18 @@ def test_the_roads_of_aleppo_under_debris(city):
     assert table.loc[near, "state"].isin(["closed", "slowed"]).all()
     narrow = near & roads.group_of(layer.frame["road_class"]).isin(["local", "path"]).to_numpy()[graph.line] & (graph.length_m > 5)
     assert (table.loc[narrow, "state"] == "closed").all()
+
+
+def test_roads_of_an_openstreetmap_file(study):
+    """Djibouti: 409 ways; 35 on bridges, 3 in tunnels, 195 said to be one-way, counted in the file by the text of their tags."""
+    path = "osm-raw/djibouti-latest_filter-road-secondary.osm.pbf"
+    opened = study(crs="EPSG:32638", roads={"path": path, "profile": "osm", "sublayer": "lines"}, neighbourhoods=OCHA)
+    frame = (layer := read_layer(opened, "roads")).frame
+    assert (len(frame), len(layer.left_out)) == (409, 0)
+    assert [int((frame[column] == "yes").sum()) for column in ("bridge", "tunnel")] == [35, 3]
+    assert frame["one_way"].value_counts().to_dict() == {"forward": 195, "no": 69}
+    assert frame["level"].value_counts().to_dict() == {1: 36, -1: 3}
+    graph = road_graph(layer)
+    assert len(components(graph, gaps(graph))) == 1
+    assert graph.one_way.sum() > 195
+    assert graph.length_m.sum() == pytest.approx(frame.length.sum(), rel=1e-6)
