@@ -194,16 +194,17 @@ def write_table(table: pd.DataFrame, path: Path, *, title: Message, lang: Lang) 
     ExportError
         The place can't be written.
     """
-
-    def sheet(staging: Path) -> None:
-        import xlsxwriter
-
-        with xlsxwriter.Workbook(staging) as book:
-            _further_sheet(book, table, {"title": title.both()}, "", lang)
-
     if path.suffix.lower() == ".xlsx":
-        return write_whole(path, sheet)
+        return write_whole(path, lambda staging: write_sheet(table, staging, {"title": title.both()}, lang=lang))
     return write_whole(path, lambda staging: staging.write_bytes(csv_bytes(table)))
+
+
+def write_sheet(table: pd.DataFrame, out: Path | BytesIO, labels: dict[str, Any], *, lang: Lang) -> None:
+    """A further table of a run (`Run.tables`, with its labels) as a workbook of one sheet."""
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(out, {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": False}) as book:
+        _further_sheet(book, table, labels, "", lang)
 
 
 def heading(column: str, lang: Lang) -> str:
