@@ -18,22 +18,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from geo.errors import Finding, LayerError, finding, raise_errors
+from geo.flow import Flags, Graph, Whole, graph
 from geo.messages import message
 from geo.overlay import Floats
 
-Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
-Whole = np.ndarray[tuple[int], np.dtype[np.int64]]
 Weighting = Literal["people", "networks"]
 
 NODES, ARCS, NEEDS = "service nodes", "service arcs", "dependencies"
-LARGEST = 2**31 - 1  # the flow algorithm counts in 32-bit whole numbers
-DECIMALS = 6
 
 
 class ServiceError(LayerError):
@@ -107,7 +104,8 @@ class Networks:
     @cached_property
     def ends(self) -> tuple[Whole, Whole]:
         """Positions of tail and head of each arc."""
-        return tuple(self.nodes.index.get_indexer(self.arcs[end]).astype(np.int64) for end in ("tail", "head"))  # type: ignore[return-value]
+        tail, head = (self.nodes.index.get_indexer(pd.Index(self.arcs[end])) for end in ("tail", "head"))
+        return tail.astype(np.int64), head.astype(np.int64)
 
     @cached_property
     def unit_weight(self) -> Floats:
@@ -115,10 +113,10 @@ class Networks:
         demand = self.nodes["demand"].to_numpy(dtype=np.float64)
         if self.weighting == "people":
             people = self.nodes["people"].to_numpy(dtype=np.float64)
-            return np.divide(people, demand, out=np.zeros_like(demand), where=demand > 0)
+            return np.asarray(np.divide(people, demand, out=np.zeros_like(demand), where=demand > 0))
         total = self.nodes.groupby("network")["demand"].transform("sum").to_numpy(dtype=np.float64)
         count = self.nodes.loc[self.nodes["demand"] > 0, "network"].nunique()
-        return np.divide(1.0, total * count, out=np.zeros_like(demand), where=total > 0)
+        return np.asarray(np.divide(1.0, total * count, out=np.zeros_like(demand), where=total > 0))
 
     @cached_property
     def full(self) -> float:
@@ -126,8 +124,21 @@ class Networks:
         return float((self.unit_weight * self.nodes["demand"].to_numpy(dtype=np.float64)).sum())
 
     @cached_property
-    def graphs(self) -> tuple[_Graph, ...]:
-        return tuple(_Graph.of(self, name) for name in self.names)
+    def graphs(self) -> tuple[Graph, ...]:
+        """Each network as a flow problem, in the order of `names`."""
+        tail, head = self.ends
+        amount = {name: self.nodes[name].to_numpy(dtype=np.float64) for name in ("supply", "demand")}
+        capacity, directed = self.arcs["capacity"].to_numpy(dtype=np.float64), self.arcs["directed"].to_numpy(dtype=bool)
+        made = []
+        for name in self.names:
+            nodes = np.flatnonzero((self.nodes["network"] == name).to_numpy())
+            arcs = np.flatnonzero((self.arcs["network"] == name).to_numpy())
+            place = np.full(len(self.nodes), -1)
+            place[nodes] = np.arange(len(nodes))
+            parts = {"supply": amount["supply"][nodes], "demand": amount["demand"][nodes], "weight": self.unit_weight[nodes]}
+            ways = {"capacity": capacity[arcs], "directed": directed[arcs]}
+            made.append(graph(nodes, len(self.nodes) + arcs, place[tail[arcs]], place[head[arcs]], **parts, **ways))
+        return tuple(made)
 
     @cached_property
     def needs(self) -> _Needs:
@@ -144,10 +155,10 @@ class Networks:
         """What is served in a state, in people or, weighted by networks, as a share of 1. Remembered by network and state."""
         usable = up(self, works)
         total = 0.0
-        for number, graph in enumerate(self.graphs):
-            key = (number, usable[graph.members].tobytes())
+        for number, one in enumerate(self.graphs):
+            key = (number, usable[one.nodes].tobytes() + usable[one.arcs].tobytes())
             if key not in self._seen:
-                self._seen[key] = graph.value(usable)
+                self._seen[key] = one.value(usable)
             total += self._seen[key]
         return total
 
@@ -202,8 +213,8 @@ def served(networks: Networks, works: Flags | None = None) -> Service:
     """
     usable = up(networks, networks.working if works is None else works)
     share = np.full(len(networks.nodes), np.nan)
-    for graph in networks.graphs:
-        share[graph.nodes] = graph.shares(usable)
+    for one in networks.graphs:
+        share[one.nodes] = one.shares(usable)
     frame = networks.nodes.loc[networks.nodes["demand"] > 0]
     at = networks.nodes.index.get_indexer(frame.index)
     nodes = frame[["network", "people"]].assign(up=usable[at], served_share=share[at])
@@ -211,7 +222,7 @@ def served(networks: Networks, works: Flags | None = None) -> Service:
     table = pd.DataFrame(
         {"demand": frame["demand"], "served": frame["demand"] * nodes["served_share"], "people_without": nodes["people_without"]}
     )
-    by = table.groupby(frame["network"]).sum(min_count=1).reindex([name for name in networks.names if (frame["network"] == name).any()])
+    by = table.groupby(frame["network"], sort=False).sum(min_count=1)
     by.insert(2, "unmet_share", (1 - by["served"] / by["demand"]).clip(0, 1))
     return Service(nodes, by)
 
@@ -229,107 +240,14 @@ class _Needs:
     def of(cls, networks: Networks) -> _Needs:
         frame = networks.dependencies
         alone = frame["group"].isna() | (frame["group"].astype("string") == "")
-        label = frame["group"].astype("string").where(~alone, "\0" + pd.Series(range(len(frame)), index=frame.index).astype("string"))
-        depender = networks.elements.get_indexer(frame["depender"])
+        number = pd.Series(range(len(frame)), index=frame.index).astype("string")
+        label = frame["group"].astype("string").where(~alone, "\0" + number)
+        depender = networks.elements.get_indexer(pd.Index(frame["depender"]))
         group, _ = pd.factorize(pd.MultiIndex.from_arrays([depender, label]))
         of_group = np.zeros(group.max(initial=-1) + 1, dtype=np.int64)
         of_group[group] = depender
-        dependee = networks.elements.get_indexer(frame["dependee"]).astype(np.int64)
+        dependee = networks.elements.get_indexer(pd.Index(frame["dependee"])).astype(np.int64)
         return cls(dependee, (frame["needs"] == "supplied").to_numpy(dtype=bool), group.astype(np.int64), of_group)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """One network as a flow problem: a source joined to every supply, a sink to every demand.
-
-    `slot` maps supplies, demands, arcs and arcs backwards to the places of the sparse matrix; `owner` says which element each of
-    them hangs on. Amounts are whole numbers at `scale`, exact for inputs of up to six decimals; finer ones are rounded to it.
-    """
-
-    nodes: Whole
-    members: Whole
-    scale: float
-    amount: Whole
-    owner: Whole
-    sink: Flags
-    weight: Floats
-    slot: Whole
-    indices: np.ndarray[Any, Any]
-    indptr: np.ndarray[Any, Any]
-
-    @classmethod
-    def of(cls, networks: Networks, name: str) -> _Graph:
-        from scipy.sparse import csr_array
-
-        count = len(networks.nodes)
-        tail, head = networks.ends
-        nodes = np.flatnonzero((networks.nodes["network"] == name).to_numpy())
-        arcs = np.flatnonzero((networks.arcs["network"] == name).to_numpy())
-        supply = networks.nodes["supply"].to_numpy(dtype=np.float64)[nodes]
-        demand = networks.nodes["demand"].to_numpy(dtype=np.float64)[nodes]
-        total = float(demand.sum())
-        capacity = np.minimum(networks.arcs["capacity"].to_numpy(dtype=np.float64)[arcs], total)
-        back = arcs[~networks.arcs["directed"].to_numpy(dtype=bool)[arcs]]
-        supply = np.minimum(supply, total)
-        amounts = np.concatenate([supply, demand, capacity, capacity[np.isin(arcs, back)]])
-        scale = _scale(amounts, total)
-        local = np.full(count, -1)
-        local[nodes] = np.arange(len(nodes))
-        source, sink = len(nodes), len(nodes) + 1
-        rows = np.concatenate([np.full(len(nodes), source), np.arange(len(nodes)), local[tail[arcs]], local[head[back]]])
-        columns = np.concatenate([np.arange(len(nodes)), np.full(len(nodes), sink), local[head[arcs]], local[tail[back]]])
-        # every place also has its way back, so that the algorithm finds the reverse edges in the structure
-        both = np.concatenate([rows, columns]) * (sink + 1) + np.concatenate([columns, rows])
-        places, slot = np.unique(both, return_inverse=True)
-        frame = csr_array((np.ones(len(places)), (places // (sink + 1), places % (sink + 1))), shape=(sink + 1, sink + 1))
-        is_sink = np.zeros(len(rows), dtype=bool)
-        is_sink[len(nodes) : 2 * len(nodes)] = demand > 0
-        weight = np.concatenate([np.zeros(len(nodes)), networks.unit_weight[nodes], np.zeros(len(arcs) + len(back))])
-        owner = np.concatenate([nodes, nodes, count + arcs, count + back])
-        members = np.concatenate([nodes, count + arcs])
-        whole = np.round(amounts * scale).astype(np.int64)
-        return cls(nodes, members, scale, whole, owner, is_sink, weight, slot[: len(rows)], frame.indices, frame.indptr)
-
-    def flow(self, usable: Flags, sinks: Flags) -> Any:
-        """The maximum flow to some of the demands, as scipy gives it."""
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import maximum_flow
-
-        amount = np.where(usable[self.owner] & (~self.sink | sinks), self.amount, 0)
-        data = np.bincount(self.slot, amount, minlength=len(self.indices)).astype(np.int32)
-        size = len(self.indptr) - 1
-        return maximum_flow(csr_array((data, self.indices, self.indptr), shape=(size, size)), size - 2, size - 1)
-
-    def value(self, usable: Flags) -> float:
-        """Weight of what can be served: demands of more weight first (the greedy order is best: what can be served is a polymatroid)."""
-        levels = np.unique(self.weight[self.sink])[::-1]
-        below = np.append(levels[1:], 0.0)
-        flows = [self.flow(usable, self.weight >= level).flow_value for level in levels if level > 0]
-        return float(sum(flow * (level - less) for flow, level, less in zip(flows, levels, below, strict=False)) / self.scale)
-
-    def shares(self, usable: Flags) -> Floats:
-        """Share served of each node's demand, in the order of `nodes`; NaN without a demand."""
-        places = np.flatnonzero(self.sink)
-        order = places[np.argsort(-self.weight[places], kind="stable")]
-        share = np.full(len(self.nodes), np.nan)
-        chosen = np.zeros(len(self.sink), dtype=bool)
-        before = 0
-        for place in order:
-            chosen[place] = True
-            now = int(self.flow(usable, chosen).flow_value)
-            share[place - len(self.nodes)] = (now - before) / self.amount[place] if self.amount[place] else 1.0
-            before = now
-        return share
-
-
-def _scale(amounts: Floats, total: float) -> float:
-    """The power of ten that makes all amounts whole, or the finest one that the algorithm can count in."""
-    most = float(np.bincount(np.zeros(len(amounts), dtype=np.int64), amounts, minlength=1)[0]) or 1.0
-    fits = [10.0**power for power in range(DECIMALS + 1) if most * 10.0**power < LARGEST]
-    for scale in fits:
-        if np.allclose(amounts * scale, np.round(amounts * scale), rtol=0, atol=1e-6):
-            return scale
-    return fits[-1] if fits else LARGEST / most / 2
 
 
 def build(
@@ -348,8 +266,8 @@ def build(
         Index: id. `network`; `supply` and `demand` in any unit that is the same throughout a network (absent or NaN supply:
         none); `people` behind the demand. Without a column `demand` the demand is the people. `working` (absent: all work).
     arcs
-        Index: id, other than those of the nodes. `tail`, `head`; `capacity` in the unit of the demand (absent or NaN: unknown, taken
-        as no limit, so that service is an upper bound); `directed` (absent: both ways); `working`.
+        Index: id, other than those of the nodes. `tail`, `head`; `capacity` in the unit of the demand (absent or NaN: unknown,
+        taken as no limit, so that service is an upper bound); `directed` (absent: both ways); `working`.
     dependencies
         `depender`, `dependee`, and optionally `group` and `needs` (see `Networks`).
     weighting
@@ -389,7 +307,8 @@ def build(
     right["directed"] = right.get("directed", pd.Series(False, index=right.index)).astype(bool)
     right[["tail", "head"]] = right[["tail", "head"]].astype(str)
     right["network"] = right["tail"].map(left["network"][~left.index.duplicated()])
-    needs = pd.DataFrame(columns=["depender", "dependee"], dtype=str) if dependencies is None else dependencies.reset_index(drop=True)
+    needs = pd.DataFrame(columns=["depender", "dependee"], dtype=str) if dependencies is None else dependencies
+    needs = needs.reset_index(drop=True)
     needs = needs.assign(**{end: needs[end].astype(str) for end in ("depender", "dependee")})
     needs["group"] = needs.get("group", pd.Series(pd.NA, index=needs.index, dtype="string"))
     needs["needs"] = needs.get("needs", pd.Series("working", index=needs.index)).fillna("working")
