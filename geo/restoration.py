@@ -1,7 +1,7 @@
 """Restoration: repair plans that are exact for one period or for a window of several, and the best plan that was found.
 
-A window is a mixed-integer programme (time-dependent INDP of González et al. 2016, doi:10.1111/mice.12171, without costs of flow): a
-yes or no for every repair and period, flow within capacities through what is up, needs across networks, prerequisites, and the
+A window is a mixed-integer programme (time-dependent INDP of González et al. 2016, doi:10.1111/mice.12171, without costs of flow):
+a yes or no for every repair and period, flow within capacities through what is up, needs across networks, prerequisites, and the
 allowance of each period; its aim is the demand met, summed over the window. `period` solves it for one period after the other,
 which is blind to parts that serve only together with the next period's; `rolling` looks three periods ahead and keeps the first.
 Neither sees the whole horizon, so `best_plan` makes plain and exact plans, re-plans the best of them exactly, stretch by stretch,
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,21 +79,20 @@ def improved(repairs: Repairs, begun: Plan, *, stretch: int = 4, solver: Solver 
     The repairs of a stretch stay in it, so that everything before and after is served as it was.
     """
     periods, least, gap = begun.period_of(), begun.lost, begun.gap
-    worth = MORE * repairs.networks.full
-    start, since, last = 0, 0, max(periods.values(), default=-1)
-    while since <= max(last - 1, 0) and last > 0:
+    start = unchanged = 0
+    while unchanged < (starts := max(max(periods.values(), default=0) + 2 - stretch, 1)):
         chosen = [one for one, when in periods.items() if start <= when < start + stretch]
         before = [one for one, when in periods.items() if when < start]
-        now, proven = window(repairs, before, chosen, start, stretch, solver)
-        tried = placed(repairs, sorted({**periods, **now}, key=lambda one: {**periods, **now}[one]))
+        again, proven = window(repairs, before, chosen, start, stretch, solver)
+        tried = periods | again
+        tried = placed(repairs, sorted(tried, key=lambda one: tried[one]))
         value = loss(repairs, tried)
-        since += 1
-        if value < least - worth:
-            periods, least, since = tried, value, 0
+        unchanged += 1
+        if value < least - MORE * repairs.networks.full:
+            periods, least, unchanged = tried, value, 0
             gap = float(np.nanmax([gap, proven]))
-            last = max(periods.values())
-        start = start + 1 if start + 2 <= last - 1 else 0
-    return plan(repairs, periods, method=begun.method if least == begun.lost else f"{begun.method}, improved", gap=gap)
+        start = start + 1 if start + 1 < starts else 0
+    return begun if least == begun.lost else plan(repairs, periods, method="improved", gap=gap)
 
 
 def _ahead(repairs: Repairs, periods: int, method: str, solver: Solver) -> Plan:
@@ -198,17 +198,13 @@ def window(
     for number, one in enumerate(pending):
         worth = nudge * (1.0 - 0.5 * number / len(pending))
         columns = [programme.column(cost=-worth, whole=True) for _ in range(periods)]
-        for before, after in zip(columns, columns[1:], strict=False):
+        for before, after in pairwise(columns):
             programme.row([(before, 1.0), (after, -1.0)])
         built[one] = columns
     for one, columns in built.items():
-        for before in repairs.needs[one]:
-            if before in built:
-                for mine, theirs in zip(columns, built[before], strict=True):
-                    programme.row([(mine, 1.0), (theirs, -1.0)])
-            elif before not in done:
-                for mine in columns:
-                    programme.row([(mine, 1.0)])
+        for need in sorted(repairs.needs[one] - set(done)):
+            for number, mine in enumerate(columns):
+                programme.row([(mine, 1.0), *([(built[need][number], -1.0)] if need in built else [])])
     for when in range(periods):
         terms = [(columns[when], float(repairs.effort[one])) for one, columns in built.items()]
         terms += [(columns[when - 1], -float(repairs.effort[one])) for one, columns in built.items() if when]
@@ -220,9 +216,7 @@ def window(
     if result.x is None:
         return {}, np.inf
     chosen = {
-        one: start + int(np.argmax(done_by > 0.5))
-        for one, columns in built.items()
-        if (done_by := result.x[columns]).max() > 0.5
+        one: start + int(np.argmax(done_by > 0.5)) for one, columns in built.items() if (done_by := result.x[columns]).max() > 0.5
     }
     return chosen, float(result.mip_gap or 0.0)
 
@@ -245,20 +239,13 @@ def _state(networks: Networks, programme: _Programme, built: dict[int, int], sur
                 if end in ups:
                     programme.row([(column, 1.0), (ups[end], -1.0)])
     needs = networks.needs
-    reach: dict[int, int | None] = {}
-    if needs.supplied.any():
-        reach = _reach(networks, programme, ups, most, {int(one) for one in needs.dependee[needs.supplied]})
-    for group, depender in enumerate(needs.depender):
-        if int(depender) not in ups:
-            continue
-        lines = np.flatnonzero(needs.group == group)
-        givers = [reach[int(needs.dependee[n])] if needs.supplied[n] else ups.get(int(needs.dependee[n]), None) for n in lines]
-        always = [
-            giver is None and (sure if not needs.supplied[n] else most)[needs.dependee[n]]
-            for giver, n in zip(givers, lines, strict=True)
-        ]
-        if not any(always):
-            programme.row([(ups[int(depender)], 1.0), *((giver, -1.0) for giver in givers if giver is not None)])
+    wanted = sorted({int(one) for one in needs.dependee[needs.supplied]}) if ups else []
+    reach = _reach(networks, programme, ups, most, wanted) if wanted else {}
+    for group, depender in enumerate(needs.depender.tolist()):
+        lines = np.flatnonzero(needs.group == group).tolist()
+        if depender in ups and not any(sure[needs.dependee[line]] and not needs.supplied[line] for line in lines):
+            givers = [(reach if needs.supplied[line] else ups).get(int(needs.dependee[line])) for line in lines]
+            programme.row([(ups[depender], 1.0), *((giver, -1.0) for giver in givers if giver is not None)])
     for one in networks.graphs:
         if one.value(most) > one.value(sure) + MORE * networks.full:
             _flow(networks, programme, one, ups, most, scale)
@@ -306,15 +293,14 @@ def _through(one: Graph, most: Flags, limit: Floats) -> Floats:
     return np.asarray((total + limit[:count] + limit[count : 2 * count]) / 2)
 
 
-def _reach(networks: Networks, programme: _Programme, ups: dict[int, int], most: Flags, wanted: set[int]) -> dict[int, int | None]:
-    """Columns that say whether each wanted node is joined to a source: a unit of something that no capacity limits has to arrive.
+def _reach(networks: Networks, programme: _Programme, ups: dict[int, int], most: Flags, wanted: list[int]) -> dict[int, int]:
+    """Columns that say whether wanted elements are joined to a source: a unit of something that nothing limits has to arrive.
 
-    Wanted nodes that can't come up in this window, and arcs, which are joined where they are up, have None.
+    Elements that can't come up in this window have none. An arc is joined where its tail is.
     """
-    count = len(networks.nodes)
-    many = float(len(wanted))
+    count, many = len(networks.nodes), float(len(wanted))
     tail, head = networks.ends
-    balance: dict[int, list[tuple[int, float]]] = {place: [] for place in range(count) if most[place]}
+    balance: dict[int, list[tuple[int, float]]] = {place: [] for place in np.flatnonzero(most[:count]).tolist()}
     for place in np.flatnonzero(most[:count] & (networks.nodes["supply"].to_numpy() > 0)).tolist():
         column = programme.column(most=many)
         balance[place].append((column, 1.0))
@@ -328,16 +314,13 @@ def _reach(networks: Networks, programme: _Programme, ups: dict[int, int], most:
         if count + number in ups:
             programme.row([(column, 1.0), (ups[count + number], -many)])
             programme.row([(column, -1.0), (ups[count + number], -many)])
-    reach: dict[int, int | None] = {}
-    for place in sorted(wanted):
-        node = place if place < count else int(tail[place - count])
-        if not most[place] or not most[node]:
-            reach[place] = programme.column(most=0.0)
-            continue
-        reach[place] = programme.column()
-        balance[node].append((int(reach[place] or 0), -1.0))
-        if place in ups:
-            programme.row([(int(reach[place] or 0), 1.0), (ups[place], -1.0)])
+    reach: dict[int, int] = {}
+    for place in wanted:
+        if most[place]:
+            reach[place] = programme.column()
+            balance[place if place < count else int(tail[place - count])].append((reach[place], -1.0))
+            if place in ups:
+                programme.row([(reach[place], 1.0), (ups[place], -1.0)])
     for terms in balance.values():
         if terms:
             programme.row(terms, low=0.0)

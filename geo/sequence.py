@@ -237,15 +237,12 @@ def plan(repairs: Repairs, periods: Periods, *, method: str, gap: float = np.nan
     frame = pd.DataFrame({"unmet_before": unmet[:-1], "unmet_after": unmet[1:]}, index=count)
     frame.insert(0, "repairs", by_period.size().reindex(count, fill_value=0))
     frame.insert(1, "effort", by_period["effort"].sum().reindex(count, fill_value=0.0))
-    shares = [
-        served(
-            networks, networks.state(table.loc[(table["period"] <= period) & table["element"].isin(networks.elements), "element"])
-        )
-        for period in count
-    ]
-    for name in networks.names:
-        if any(name in one.networks.index for one in shares):
-            frame[name] = [one.networks.at[name, "unmet_share"] for one in shares]
+    when = table.set_index("element")["period"]
+    when = when[when.index.isin(networks.elements)]
+    shares = pd.DataFrame(
+        [served(networks, networks.state(when.index[when <= one])).networks["unmet_share"] for one in count], index=count
+    )
+    frame = frame.join(shares)
     rest = networks.unmet(np.ones_like(networks.working))
     return Plan(method, table, frame, float(sum(unmet[:-1])), float(sum(unmet[1:]) - rest * len(count)), gap)
 

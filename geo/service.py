@@ -15,7 +15,7 @@ Reference: González, Dueñas-Osorio, Sánchez-Silva & Medaglia 2016, doi:10.111
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -378,49 +378,3 @@ def _wrong(nodes: pd.DataFrame, arcs: pd.DataFrame, needs: pd.DataFrame) -> list
                 )
             )
     return made
-
-
-@dataclass(frozen=True)
-class Reconnected:
-    """What one repair brings back.
-
-    Attributes
-    ----------
-    people
-        By node: people who get service by it (a part of them where capacity is short).
-    elements
-        Other elements, of this network and others, that come up through it (they work themselves and only lacked it).
-    """
-
-    people: pd.Series[float]
-    elements: tuple[str, ...]
-
-
-def downstream(networks: Networks, repaired: str | Collection[str], *, works: Flags | None = None) -> Reconnected:
-    """Everyone and everything that is reconnected when one element, or several together, are repaired.
-
-    Parameters
-    ----------
-    repaired
-        Id or ids; for something that works the answer is what hangs on it: what its failure would cut off.
-    works
-        State to compare with (absent: as it stands).
-    """
-    chosen = [repaired] if isinstance(repaired, str) else list(repaired)
-    at = networks.elements.get_indexer(pd.Index(chosen))
-    if (at < 0).any():
-        missing = [one for one, place in zip(chosen, at, strict=True) if place < 0]
-        where = message("Dependencies name elements that are not there.")
-        raise ServiceError(finding("service-need", "error", NODES, where, rows=missing))
-    without = (networks.working if works is None else works).copy()
-    without[at] = False
-    having = without.copy()
-    having[at] = True
-    before, after = served(networks, without).nodes, served(networks, having).nodes
-    gained = before["people_without"] - after["people_without"]
-    raised = up(networks, having) & ~up(networks, without)
-    raised[at] = False
-    if networks.needs.supplied.any() or (networks.nodes["supply"] > 0).any():
-        raised |= supplied(networks, up(networks, having)) & ~supplied(networks, up(networks, without))
-        raised[at] = False
-    return Reconnected(gained[gained.abs() > 1e-9].rename("people"), tuple(networks.elements[raised]))
