@@ -57,20 +57,19 @@ def loss(networks: Networks, works: Flags | None = None, *, length: pd.Series[fl
     >>> loss(build(nodes, arcs)).round(2).iloc[0].tolist()
     [0.5, 0.5, 0.5, 0.6]
     """
-    far = pd.Series(1.0, index=networks.arcs.index) if length is None else length.reindex(networks.arcs.index)
+    far: pd.Series[float] = pd.Series(1.0, index=networks.arcs.index) if length is None else length.reindex(networks.arcs.index)
     if not (far > 0).all():
         said, expected = message("Lengths are unknown or not above 0."), message("A number above 0 is expected.")
         raise ServiceError(finding("service-length", "error", "service arcs", said, expected=expected, rows=far.index[~(far > 0)]))
     intact = up(networks, np.ones_like(networks.working))
     now = up(networks, networks.working if works is None else works)
-    table = {
-        name: _losses(networks, number, (intact, now), far.to_numpy(dtype=np.float64)) for number, name in enumerate(networks.names)
-    }
+    table = {name: _losses(networks, number, (intact, now), far) for number, name in enumerate(networks.names)}
     return pd.DataFrame.from_dict(table, orient="index", columns=list(MEASURES)).rename_axis("network")
 
 
-def _losses(networks: Networks, number: int, states: tuple[Flags, Flags], length: Floats) -> list[float]:
+def _losses(networks: Networks, number: int, states: tuple[Flags, Flags], far: pd.Series[float]) -> list[float]:
     one = networks.graphs[number]
+    length = np.asarray(far, dtype=np.float64)
     sources = np.flatnonzero(networks.nodes["supply"].to_numpy()[one.nodes] > 0)
     demands = np.flatnonzero(networks.nodes["demand"].to_numpy()[one.nodes] > 0)
     (near0, all0), (near1, all1) = (_closeness(networks, number, state, length, sources, demands) for state in states)

@@ -77,6 +77,8 @@ class Graph:
         flow to the demands above each level of weight is enough to know the sum.
         """
         levels = np.unique(self.weight[self.sink])[::-1]
+        if len(levels) == 0:
+            return 0.0
         less = np.append(levels[1:], 0.0)
         flows = [self.flow(up, self.weight >= level).flow_value if level > 0 else 0 for level in levels]
         return float(sum(flow * (level - low) for flow, level, low in zip(flows, levels, less, strict=True)) / self.scale)

@@ -188,6 +188,8 @@ def window(
         Period by element, empty where the solver found nothing within its limits; relative gap to the solver's bound.
     """
     networks = repairs.networks
+    if not pending:
+        return {}, 0.0
     sure = up(networks, _works(repairs, done))
     most = up(networks, _works(repairs, [*done, *pending]))
     programme = _Programme()

@@ -25,7 +25,7 @@ import pandas as pd
 from geo.errors import Finding, TarmimError, finding, raise_errors
 from geo.flow import Flags
 from geo.messages import message
-from geo.service import Networks, served, up
+from geo.service import Networks, up
 
 Periods = dict[str, int]
 SLACK = 1e-9
@@ -72,10 +72,10 @@ class Plan:
     periods
         Index: period from 1. `repairs`, `effort`, `unmet_before` and `unmet_after` its repairs, `<network>` (unmet share after).
     lost
-        ∫ unmet until the last repair: the sum of `unmet_before`, in people × periods (service by service), or in shares × periods
-        where networks weigh alike. Times the days of a period it is people-days.
+        ∫ unmet, less what stays unmet with everything repaired: the sum over periods of `unmet_before`, in people × periods
+        (service by service), or in shares × periods where networks weigh alike. Times the days of a period it is people-days.
     lost_after
-        The same with the state at the end of each period, less what stays unmet with all repaired.
+        The same with the state at the end of each period.
     gap
         Largest relative gap of its exact parts to the bound of the solver; NaN where nothing was solved exactly. It says how
         exactly each stretch was solved, not how far the whole plan may be from the best possible.
@@ -117,7 +117,7 @@ def repairs(
     Raises
     ------
     SequenceError
-        Unknown ids, prerequisites in a circle, an effort that no period can hold, negative numbers.
+        Unknown ids, prerequisites in a circle, an effort above the last allowance, negative numbers.
     """
     given = dict(effort or {})
     room = tuple(float(one) for one in (allowance if isinstance(allowance, Sequence) else [allowance]))
@@ -210,8 +210,9 @@ def unmet_by_period(repairs: Repairs, periods: Periods) -> list[float]:
 
 
 def loss(repairs: Repairs, periods: Periods) -> float:
-    """∫ unmet until the last repair, the repairs of a period being done at its end."""
-    return float(sum(unmet_by_period(repairs, periods)[:-1]))
+    """∫ (unmet − what stays unmet with everything repaired), the repairs of a period being done at its end."""
+    unmet = unmet_by_period(repairs, periods)[:-1]
+    return float(sum(unmet) - repairs.networks.unmet(np.ones_like(repairs.networks.working)) * len(unmet))
 
 
 def plan(repairs: Repairs, periods: Periods, *, method: str, gap: float = np.nan) -> Plan:
@@ -237,14 +238,20 @@ def plan(repairs: Repairs, periods: Periods, *, method: str, gap: float = np.nan
     frame = pd.DataFrame({"unmet_before": unmet[:-1], "unmet_after": unmet[1:]}, index=count)
     frame.insert(0, "repairs", by_period.size().reindex(count, fill_value=0))
     frame.insert(1, "effort", by_period["effort"].sum().reindex(count, fill_value=0.0))
-    when = table.set_index("element")["period"]
-    when = when[when.index.isin(networks.elements)]
-    shares = pd.DataFrame(
-        [served(networks, networks.state(when.index[when <= one])).networks["unmet_share"] for one in count], index=count
-    )
-    frame = frame.join(shares)
-    rest = networks.unmet(np.ones_like(networks.working))
-    return Plan(method, table, frame, float(sum(unmet[:-1])), float(sum(unmet[1:]) - rest * len(count)), gap)
+    after = float(sum(unmet[1:]) - networks.unmet(np.ones_like(networks.working)) * len(count))
+    return Plan(method, table, frame.join(_shares(repairs, periods, count)), loss(repairs, periods), after, gap)
+
+
+def _shares(repairs: Repairs, periods: Periods, count: pd.RangeIndex) -> pd.DataFrame:
+    """Unmet share of each network that has demands, after each period."""
+    networks = repairs.networks
+    full = networks.full_by_network
+    states = [
+        networks.state(one for one, when in periods.items() if when < period and one in networks.elements) for period in count
+    ]
+    served = np.array([networks.values(state) for state in states]).reshape(len(states), len(full))
+    shares = np.clip(1 - served[:, full > 0] / full[full > 0], 0, 1)
+    return pd.DataFrame(shares, index=count, columns=[name for name, some in zip(networks.names, full > 0, strict=True) if some])
 
 
 def static(repairs: Repairs) -> Plan:

@@ -121,7 +121,13 @@ class Networks:
     @cached_property
     def full(self) -> float:
         """The value if every demand were met."""
-        return float((self.unit_weight * self.nodes["demand"].to_numpy(dtype=np.float64)).sum())
+        return float(self.full_by_network.sum())
+
+    @cached_property
+    def full_by_network(self) -> Floats:
+        """The same by network, in the order of `names`."""
+        worth = self.unit_weight * self.nodes["demand"].to_numpy(dtype=np.float64)
+        return np.array([worth[one.nodes].sum() for one in self.graphs])
 
     @cached_property
     def graphs(self) -> tuple[Graph, ...]:
@@ -151,16 +157,20 @@ class Networks:
         works[self.elements.get_indexer(pd.Index(list(failed), dtype=object))] = False
         return works
 
-    def value(self, works: Flags) -> float:
-        """What is served in a state, in people or, weighted by networks, as a share of 1. Remembered by network and state."""
+    def values(self, works: Flags) -> Floats:
+        """What each network serves in a state, in people or, weighted by networks, as a share of 1. Remembered by state."""
         usable = up(self, works)
-        total = 0.0
+        found = np.zeros(len(self.graphs))
         for number, one in enumerate(self.graphs):
             key = (number, usable[one.nodes].tobytes() + usable[one.arcs].tobytes())
             if key not in self._seen:
                 self._seen[key] = one.value(usable)
-            total += self._seen[key]
-        return total
+            found[number] = self._seen[key]
+        return found
+
+    def value(self, works: Flags) -> float:
+        """What all networks serve together in a state, 0 to `full`."""
+        return float(self.values(works).sum())
 
     def unmet(self, works: Flags) -> float:
         """What is not served in a state, 0 to `full`."""

@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from geo.sequence import Plan, Repairs, repairs
@@ -69,9 +68,6 @@ def problem(shared: Path, scenario: Scenario, *, as_written: bool) -> Repairs:
     return made
 
 
-def loss(plan: Plan, problem: Repairs, *, as_written: bool) -> float:
+def loss(plan: Plan, *, as_written: bool) -> float:
     """Σ (unmet − what stays unmet with everything repaired) × periods."""
-    if as_written:
-        return plan.lost_after
-    intact = problem.networks.unmet(np.ones_like(problem.networks.working))
-    return plan.lost - intact * len(plan.periods)
+    return plan.lost_after if as_written else plan.lost
