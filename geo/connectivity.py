@@ -70,7 +70,7 @@ def loss(networks: Networks, works: Flags | None = None, *, length: pd.Series[fl
 def _losses(networks: Networks, number: int, states: tuple[Flags, Flags], far: pd.Series[float]) -> list[float]:
     one = networks.graphs[number]
     length = np.asarray(far, dtype=np.float64)
-    sources = np.flatnonzero(networks.nodes["supply"].to_numpy()[one.nodes] > 0)
+    sources = np.flatnonzero(networks.sources[one.nodes])
     demands = np.flatnonzero(networks.nodes["demand"].to_numpy()[one.nodes] > 0)
     (near0, all0), (near1, all1) = (_closeness(networks, number, state, length, sources, demands) for state in states)
     reached0, reached1 = (near0 > 0).sum(axis=0), (near1 > 0).sum(axis=0)
@@ -98,7 +98,7 @@ def _closeness(
     one = networks.graphs[number]
     open_ = usable[one.arcs]
     own = one.arcs - len(networks.nodes)
-    both = open_ & ~networks.arcs["directed"].to_numpy(dtype=bool)[own]
+    both = open_ & ~networks.directed[own]
     ways = pd.DataFrame(
         {
             "tail": np.concatenate([one.tail[open_], one.head[both]]),

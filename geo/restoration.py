@@ -268,13 +268,12 @@ def _flow(networks: Networks, programme: _Programme, one: Graph, ups: dict[int, 
                 balance[node].append((column, sign))
                 if node in ups:
                     programme.row([(column, 1.0), (ups[node], -amount)])
-    directed = networks.arcs["directed"].to_numpy(dtype=bool)
     for number, arc in enumerate(one.arcs.tolist()):
         if not most[arc]:
             continue
         tail, head = int(one.nodes[one.tail[number]]), int(one.nodes[one.head[number]])
         amount = min(limit[2 * count + number], through[one.tail[number]], through[one.head[number]])
-        lowest = 0.0 if directed[arc - len(networks.nodes)] else -amount
+        lowest = 0.0 if networks.directed[arc - len(networks.nodes)] else -amount
         column = programme.column(least=lowest, most=amount)
         balance[tail].append((column, -1.0))
         balance[head].append((column, 1.0))
@@ -303,14 +302,13 @@ def _reach(networks: Networks, programme: _Programme, ups: dict[int, int], most:
     count, many = len(networks.nodes), float(len(wanted))
     tail, head = networks.ends
     balance: dict[int, list[tuple[int, float]]] = {place: [] for place in np.flatnonzero(most[:count]).tolist()}
-    for place in np.flatnonzero(most[:count] & (networks.nodes["supply"].to_numpy() > 0)).tolist():
+    for place in np.flatnonzero(most[:count] & networks.sources).tolist():
         column = programme.column(most=many)
         balance[place].append((column, 1.0))
         if place in ups:
             programme.row([(column, 1.0), (ups[place], -many)])
-    directed = networks.arcs["directed"].to_numpy(dtype=bool)
     for number in np.flatnonzero(most[count:]).tolist():
-        column = programme.column(least=0.0 if directed[number] else -many, most=many)
+        column = programme.column(least=0.0 if networks.directed[number] else -many, most=many)
         balance[int(tail[number])].append((column, -1.0))
         balance[int(head[number])].append((column, 1.0))
         if count + number in ups:

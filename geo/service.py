@@ -80,6 +80,7 @@ class Networks:
     dependencies: pd.DataFrame
     weighting: Weighting = "people"
     _seen: dict[tuple[int, bytes], float] = field(default_factory=dict, repr=False, compare=False)
+    _states: dict[bytes, Floats] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def elements(self) -> pd.Index[str]:
@@ -108,6 +109,16 @@ class Networks:
         return tail.astype(np.int64), head.astype(np.int64)
 
     @cached_property
+    def directed(self) -> Flags:
+        """Which arcs go one way only."""
+        return self.arcs["directed"].to_numpy(dtype=bool)
+
+    @cached_property
+    def sources(self) -> Flags:
+        """Which nodes have a supply."""
+        return np.asarray(self.nodes["supply"].to_numpy(dtype=np.float64) > 0)
+
+    @cached_property
     def unit_weight(self) -> Floats:
         """What a served unit of demand counts, by node: people, or its share of its network over the number of networks."""
         demand = self.nodes["demand"].to_numpy(dtype=np.float64)
@@ -134,7 +145,7 @@ class Networks:
         """Each network as a flow problem, in the order of `names`."""
         tail, head = self.ends
         amount = {name: self.nodes[name].to_numpy(dtype=np.float64) for name in ("supply", "demand")}
-        capacity, directed = self.arcs["capacity"].to_numpy(dtype=np.float64), self.arcs["directed"].to_numpy(dtype=bool)
+        capacity, directed = self.arcs["capacity"].to_numpy(dtype=np.float64), self.directed
         made = []
         for name in self.names:
             nodes = np.flatnonzero((self.nodes["network"] == name).to_numpy())
@@ -159,14 +170,17 @@ class Networks:
 
     def values(self, works: Flags) -> Floats:
         """What each network serves in a state, in people or, weighted by networks, as a share of 1. Remembered by state."""
-        usable = up(self, works)
-        found = np.zeros(len(self.graphs))
-        for number, one in enumerate(self.graphs):
-            key = (number, usable[one.nodes].tobytes() + usable[one.arcs].tobytes())
-            if key not in self._seen:
-                self._seen[key] = one.value(usable)
-            found[number] = self._seen[key]
-        return found
+        whole = works.tobytes()
+        if whole not in self._states:
+            usable = up(self, works)
+            found = np.zeros(len(self.graphs))
+            for number, one in enumerate(self.graphs):
+                key = (number, usable[one.nodes].tobytes() + usable[one.arcs].tobytes())
+                if key not in self._seen:
+                    self._seen[key] = one.value(usable)
+                found[number] = self._seen[key]
+            self._states[whole] = found
+        return self._states[whole]
 
     def value(self, works: Flags) -> float:
         """What all networks serve together in a state, 0 to `full`."""
@@ -206,8 +220,8 @@ def supplied(networks: Networks, usable: Flags) -> Flags:
     tail, head = networks.ends
     count = len(networks.nodes)
     open_arcs = usable[count:]
-    back = open_arcs & ~networks.arcs["directed"].to_numpy(dtype=bool)
-    sources = np.flatnonzero(usable[:count] & (networks.nodes["supply"].to_numpy() > 0))
+    back = open_arcs & ~networks.directed
+    sources = np.flatnonzero(usable[:count] & networks.sources)
     rows = np.concatenate([tail[open_arcs], head[back], np.full(len(sources), count)])
     columns = np.concatenate([head[open_arcs], tail[back], sources])
     graph = csr_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count + 1, count + 1))

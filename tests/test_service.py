@@ -29,8 +29,7 @@ def needs(*lines):
     return pd.DataFrame(lines, columns=["depender", "dependee", "group", "needs"])
 
 
-@pytest.fixture
-def town():
+def small_town():
     """A substation feeds homes and the pump of a well; a clinic needs water and (power, or its solar panels).
 
     plant ── sub ── homes(600) ── meter_pump, meter_clinic       well ── pump ── taps(500) ── meter_water
@@ -55,6 +54,11 @@ def town():
         ("clinic", "solar", "electricity", "working"),
     )
     return build(left, right, wants)
+
+
+@pytest.fixture
+def town():
+    return small_town()
 
 
 def test_one_substation_takes_power_water_and_care_with_it(town):
