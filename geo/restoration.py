@@ -25,6 +25,7 @@ from geo.service import Networks, up
 
 MORE = 1e-9  # relative: what counts as an improvement
 NUDGE = 1e-6  # relative worth of a repair that serves nobody yet: enough to use idle crews, too little to outweigh a person
+ROUNDS = 10  # of tightening the limits of arcs
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ def _flow(networks: Networks, programme: _Programme, one: Graph, ups: dict[int, 
     balance: dict[int, list[tuple[int, float]]] = {int(node): [] for node in one.nodes if most[node]}
     count = len(one.nodes)
     limit = one.amount / one.scale
-    through = _through(one, most, limit)
+    carries = _carries(one, most, limit)
     for place, node in enumerate(one.nodes.tolist()):
         if not most[node]:
             continue
@@ -272,7 +273,7 @@ def _flow(networks: Networks, programme: _Programme, one: Graph, ups: dict[int, 
         if not most[arc]:
             continue
         tail, head = int(one.nodes[one.tail[number]]), int(one.nodes[one.head[number]])
-        amount = min(limit[2 * count + number], through[one.tail[number]], through[one.head[number]])
+        amount = float(carries[number])
         lowest = 0.0 if networks.directed[arc - len(networks.nodes)] else -amount
         column = programme.column(least=lowest, most=amount)
         balance[tail].append((column, -1.0))
@@ -286,12 +287,17 @@ def _flow(networks: Networks, programme: _Programme, one: Graph, ups: dict[int, 
             programme.row(terms, low=0.0)
 
 
-def _through(one: Graph, most: Flags, limit: Floats) -> Floats:
-    """What can go through each node at most: half of what its arcs, its supply and its demand can carry together."""
+def _carries(one: Graph, most: Flags, limit: Floats) -> Floats:
+    """What each arc can carry at most: not more than everything else at either of its ends. Tighter limits are solved faster."""
     count = len(one.nodes)
-    capacity = np.where(most[one.arcs], limit[2 * count : 2 * count + len(one.arcs)], 0.0)
-    total = np.bincount(one.tail, capacity, minlength=count) + np.bincount(one.head, capacity, minlength=count)
-    return np.asarray((total + limit[:count] + limit[count : 2 * count]) / 2)
+    carries = np.where(most[one.arcs], limit[2 * count : 2 * count + len(one.arcs)], 0.0)
+    for _ in range(ROUNDS):
+        there = limit[:count] + limit[count : 2 * count]
+        there = there + np.bincount(one.tail, carries, minlength=count) + np.bincount(one.head, carries, minlength=count)
+        loop = one.tail == one.head
+        others = np.minimum(there[one.tail], there[one.head]) - carries
+        carries = np.where(loop, 0.0, np.minimum(carries, np.maximum(others, 0.0)))
+    return np.asarray(carries)
 
 
 def _reach(networks: Networks, programme: _Programme, ups: dict[int, int], most: Flags, wanted: list[int]) -> dict[int, int]:

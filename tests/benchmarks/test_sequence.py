@@ -41,17 +41,19 @@ def test_plan(benchmark, shared, kind, scenario):
 
 
 def main() -> None:
+    """One table for each reading; the best plan improves the best of the others, so its seconds come on top of theirs."""
     for as_written in (False, True):
-        print("as written" if as_written else "as computed (the published figures are in brackets)")  # noqa: T201
+        print("as written" if as_written else "as computed (published figures in brackets)")  # noqa: T201
         sums = dict.fromkeys(KINDS, 0.0)
         for one in shelby.scenarios(SHARED):
-            cells = []
+            made, cells = {}, []
             for kind, make in KINDS.items():
                 todo = shelby.problem(SHARED, one, as_written=as_written)
                 begin = time.perf_counter()
-                made = make(todo)
+                least = min(made.values(), key=lambda plan: plan.lost, default=None)
+                made[kind] = restoration.improved(todo, least) if kind == "best" and least else make(todo)
                 seconds = time.perf_counter() - begin
-                lost = shelby.loss(made, as_written=as_written)
+                lost = shelby.loss(made[kind], as_written=as_written)
                 sums[kind] += lost / 12
                 beside = "" if as_written else f" [{one.published[PUBLISHED[kind]]:.4f}]"
                 cells.append(f"{kind} {lost:.4f}{beside} {seconds:.1f} s")
