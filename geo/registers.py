@@ -72,9 +72,9 @@ def tree(kind: Kind, name: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def register(
-    name: Literal["layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds"],
+    name: Literal["layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds", "network_sources"],
 ) -> dict[str, dict[str, str]]:
-    """A register by its first column: layers, measures, axes, sectors, road classes, damage states, kinds of facility.
+    """A register by its first column: layers, measures, axes, sectors, damage states, kinds of facility and so on.
 
     >>> register("sectors")["water"]["name_ar"]
     'المياه'
