@@ -73,7 +73,7 @@ def _network(city: City, name: str, people: pd.DataFrame, tolerance_m: float) ->
     )
     table = pd.DataFrame({f"share{end}": share for end, share in shares.items()})
     for end, share in shares.items():
-        table[f"people{end}"] = share * people[f"people{end}"]
+        table[f"people{end}"] = share * people[f"people{end}"].fillna(people["people"])
     for one in ("share", "people"):
         table[f"{one}_coverage"] = (length_of(state.notna().to_numpy()) / there).fillna(0.0)
         table[f"{one}_note"] = note
