@@ -85,6 +85,7 @@ def register(
         "uncertainty",
         "finding_codes",
         "closures",
+        "network_sources",
     ],
 ) -> dict[str, dict[str, str]]:
     """A register by its first column: layers, measures, axes, sectors, road classes, damage states, kinds of facility, codes.

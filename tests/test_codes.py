@@ -31,6 +31,7 @@ HANDED = {
 LOOKED_UP = {
     ("archives", "code"): set(), ("crs", "code"): set(), ("placement", "code"): set(), ("pcodes", "code"): set(),
     ("groups", "code"): {"judgement-unknown", "judgement-repeated", "judgement-missing"},
+    ("service", "code"): {f"service-{fault}" for fault in ("id", "end", "across", "need", "needs")},
     ("pcodes", "f'pcode-{fault}'"): {f"pcode-{fault}" for fault in pcodes._SAID},
     ("decisions", "f'names-{how}'"): {f"names-{how}" for how in HOW},
     ("untrusted", "code"): set(NOTES), ("untrusted", "reason"): set(ASIDE_REASONS), ("left_out", "str(reason)"): set(REASONS),

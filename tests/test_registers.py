@@ -12,7 +12,7 @@ from geo.registers import lookup, names, register, table
 from geo.study import LAYERS
 
 DATA = files("data")
-REGISTERS = ("layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds")
+REGISTERS = ("layers", "measures", "units", "axes", "sectors", "road_classes", "states", "facility_kinds", "network_sources")
 
 
 @pytest.mark.parametrize("name", REGISTERS)

@@ -442,6 +442,9 @@ def test_an_old_catalogue_learns_of_uploads(plain: Store) -> None:
             " progress FLOAT NOT NULL, message JSON NOT NULL, made_at DATETIME NOT NULL)"
         )
         connection.execute(sa.text("INSERT INTO jobs VALUES ('1', 'import', 'done', 1.0, '{}', '2026-01-01 00:00:00')"))
+        connection.exec_driver_sql("DROP INDEX ix_datasets_one_current")
+        connection.exec_driver_sql("ALTER TABLE datasets DROP COLUMN series")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX ix_datasets_one_current ON datasets (layer) WHERE status = 'current'")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     with Store.open(plain.folder) as opened:
         (job,) = opened.jobs()

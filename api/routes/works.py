@@ -18,6 +18,7 @@ from api.negotiation import answer, language
 from api.routes.lists import MEDIA, PROBLEMS
 from api.state import Held, HeldStudy
 from geo import export
+from geo.messages import Lang
 
 router = APIRouter(tags=["lists"])
 ENDING = "_works"
@@ -44,6 +45,7 @@ def works(
     sector: Annotated[str, PathParameter(description="roads, water, electricity and so on", examples=["roads"], max_length=60)],
     format: Annotated[Literal["json", "csv", "xlsx", "geojson"], Query()] = "json",
     top: Annotated[int | None, Query(ge=1, le=10**6, description="The first so many")] = None,
+    lang: Annotated[Lang | None, Query(description="Language; goes before Accept-Language")] = None,
     zone: Annotated[str | None, Query(description="Code of a neighbourhood", max_length=200)] = None,
 ) -> Response:
     """Give the works of a directorate, the one that gives back most first; values of single works must not be added up."""
@@ -55,16 +57,15 @@ def works(
     if zone is not None:
         table = table[(table["zone"] == zone).fillna(value=False)]
     table = table if top is None else table.head(top)
-    lang = language(request)
     make = {
         "json": lambda: _json(held, sector, name, table),
         "csv": lambda: export.csv_bytes(_flat(table)),
-        "xlsx": lambda: _xlsx(held, name, table, lang),
+        "xlsx": lambda: _xlsx(held, name, table, lang or language(request)),
         "geojson": lambda: gpd.GeoDataFrame(table).to_crs("EPSG:4326").to_json(drop_id=True).encode(),
     }[format]
     headers = {"Content-Disposition": f'attachment; filename="{name}.{format}"'} if format in ("csv", "xlsx") else {}
     media = MEDIA[format] + ("; charset=utf-8" if format == "csv" else "")
-    return answer(request, make, version=held.version, media_type=media, parts=(lang,), headers=headers)
+    return answer(request, make, version=held.version, media_type=media, parts=(lang or language(request),), headers=headers)
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +86,7 @@ def _json(held: Held, sector: str, name: str, table: pd.DataFrame) -> bytes:
     return orjson.dumps(body)
 
 
-def _xlsx(held: Held, name: str, table: pd.DataFrame, lang: Literal["ar", "en"]) -> bytes:
+def _xlsx(held: Held, name: str, table: pd.DataFrame, lang: Lang) -> bytes:
     out = BytesIO()
     export.write_sheet(_flat(table), out, held.run.info["tables"][name], lang=lang)
     return out.getvalue()
