@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from geo import complaints, damage, facilities, mobility, networks, population, registers, roads
+from geo import complaints, damage, facilities, mobility, networks, population, registers, roads, supply
 from geo.harmonise import City
 from geo.mobility import Mobility
 from geo.population import People
@@ -27,6 +27,7 @@ MEASURED: dict[str, Measured] = {
     "roads": lambda city, scheme, people: roads.measure(city, scheme),
     "networks": lambda city, scheme, people: networks.measure(city, scheme),
     "facilities": lambda city, scheme, people: facilities.measure(city, scheme, people.table),
+    "supply": lambda city, scheme, people: supply.measure(city, people.table),
     "complaints": lambda city, scheme, people: complaints.measure(city, people.table),
 }
 

@@ -33,6 +33,7 @@ NOTES: dict[str, Message] = {
     "people-unknown": message("the number of people is unknown"),
     "nothing-here": message("nothing of this kind here"),
     "none-works": message("none works"),
+    "no-sources": message("the network has no source in the layer"),
 }
 
 

@@ -52,7 +52,7 @@ def test_cut_by_neighbourhood_and_head(client, demo_run):
 
 
 def test_layer_of_works_has_features(client):
-    page = client.get("/layers/road_works/items?limit=5").json()
+    page = client.get("/layers/road_works?limit=5").json()
     assert page["numberReturned"] == 5
 
 
