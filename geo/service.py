@@ -360,6 +360,13 @@ def _wrong(nodes: pd.DataFrame, arcs: pd.DataFrame, needs: pd.DataFrame, *, peop
             message("Nodes and arcs need ids that are unique over all networks."),
         ),
         (
+            "service-people",
+            NODES,
+            nodes.index[people & (nodes["people"] > 0) & (nodes["demand"] == 0)],
+            message("There are people at nodes without a demand; they would not be counted."),
+            message("Give these nodes a demand, or leave the column out: then the demand is the people."),
+        ),
+        (
             "service-end",
             ARCS,
             strangers,

@@ -136,6 +136,15 @@ def test_networks_that_weigh_alike_sum_to_one(town):
     assert alike.unmet(alike.state(["sub"])) == pytest.approx(0)
 
 
+def test_people_without_a_demand_are_not_left_out_silently():
+    left = pd.DataFrame(
+        {"network": "water", "supply": [9.0, 0, 0], "demand": [0, 5, 0], "people": [0, 5, 7]}, index=["well", "a", "b"]
+    )
+    with pytest.raises(ServiceError, match="people at nodes without a demand") as caught:
+        build(left, arcs("well-a"))
+    assert caught.value.findings[0].rows == ("b",)
+
+
 def test_unknown_people_stay_unknown_where_networks_weigh_alike(town):
     some = town.nodes.assign(people=town.nodes["people"].mask(town.nodes.index == "taps"))
     now = served(build(some, town.arcs, town.dependencies, weighting="networks"))
