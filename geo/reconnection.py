@@ -33,7 +33,8 @@ class Reconnected:
     Attributes
     ----------
     people
-        By node: people who get service by it, a part of them where capacity is short; negative where others now come first.
+        By node: people who get service by it, a part of them where capacity is short; negative where others now come first;
+        NaN where they are unknown.
     elements
         Other elements, of this network and others, that come up or are joined to a source again.
     """
@@ -67,11 +68,13 @@ def downstream(networks: Networks, repaired: str | Collection[str], *, works: Fl
     without[at] = False
     having = without.copy()
     having[at] = True
-    gained = served(networks, without).nodes["people_without"] - served(networks, having).nodes["people_without"]
+    now, then = served(networks, without).nodes, served(networks, having).nodes
+    changed = (then["served_share"] - now["served_share"]).abs() > NOTHING
+    gained = (now["people_without"] - then["people_without"])[changed]
     before, after = up(networks, without), up(networks, having)
     raised = (after & ~before) | (supplied(networks, after) & ~supplied(networks, before))
     raised[at] = False
-    return Reconnected(gained[gained.abs() > NOTHING].rename("people"), tuple(networks.elements[raised]))
+    return Reconnected(gained.rename("people"), tuple(networks.elements[raised]))
 
 
 def table(networks: Networks, *, orders: int = 100, seed: int = 1) -> pd.DataFrame:

@@ -109,7 +109,8 @@ def _ahead(repairs: Repairs, periods: int, method: str, solver: Solver) -> Plan:
             begun = filled(repairs, begun, period)
             break
         begun |= {one: period for one, when in chosen.items() if when == period}
-        begun |= _idle(repairs, begun, period, sorted((one for one in chosen if one not in begun), key=lambda one: chosen[one]))
+        later = sorted((one for one in chosen if one not in begun), key=lambda one: chosen[one])
+        begun |= _idle(repairs, begun, period, [*later, *(one for one in pending if one not in chosen)])
         pending = [one for one in pending if one not in begun]
         period += 1
     whole = completed(repairs, begun, period, [one for one in repairs.effort.index if one not in begun])
@@ -117,7 +118,7 @@ def _ahead(repairs: Repairs, periods: int, method: str, solver: Solver) -> Plan:
 
 
 def _idle(repairs: Repairs, begun: Periods, period: int, following: Collection[str]) -> Periods:
-    """What the rest of a period's allowance can begin with already: the window's next repairs; repairing earlier never harms."""
+    """What the rest of a period's allowance can take already, the window's next repairs first: repairing earlier never harms."""
     room = repairs.room(period) - sum(float(repairs.effort[one]) for one, when in begun.items() if when == period)
     taken: Periods = {}
     for one in following:

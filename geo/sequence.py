@@ -78,7 +78,8 @@ class Plan:
         The same with the state at the end of each period.
     gap
         Largest relative gap of its exact parts to the bound of the solver; NaN where nothing was solved exactly. It says how
-        exactly each stretch was solved, not how far the whole plan may be from the best possible.
+        exactly each stretch was solved, not how far the whole plan may be from the best possible. inf: within its limits the
+        solver found nothing for a stretch, which was planned greedily.
     """
 
     method: str

@@ -39,7 +39,7 @@ class ServiceError(LayerError):
 
 @dataclass(frozen=True)
 class Service:
-    """What is served in one state.
+    """What is served in one state; people are NaN where those of any node are unknown (only possible where networks weigh alike).
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Service:
     @property
     def people_without(self) -> float:
         """People without service, each service counted."""
-        return float(self.networks["people_without"].sum())
+        return float(self.networks["people_without"].sum(skipna=False))
 
 
 @dataclass(frozen=True)
@@ -247,6 +247,8 @@ def served(networks: Networks, works: Flags | None = None) -> Service:
         {"demand": frame["demand"], "served": frame["demand"] * nodes["served_share"], "people_without": nodes["people_without"]}
     )
     by = table.groupby(frame["network"], sort=False).sum(min_count=1)
+    unknown = nodes["people"].isna().groupby(frame["network"], sort=False).any()
+    by["people_without"] = by["people_without"].mask(unknown)
     by.insert(2, "unmet_share", (1 - by["served"] / by["demand"]).clip(0, 1))
     return Service(nodes, by)
 
@@ -324,8 +326,6 @@ def build(
         left["demand"] = left["people"]
     left["demand"] = left.get("demand", pd.Series(0.0, index=left.index)).astype(float)
     left["people"] = left.get("people", pd.Series(np.nan, index=left.index)).astype(float)
-    if weighting == "networks":
-        left["people"] = left["people"].fillna(0.0)
     left["people"] = left["people"].mask(left["people"].isna() & (left["demand"] == 0), 0.0)
     right["capacity"] = right.get("capacity", pd.Series(np.inf, index=right.index)).astype(float).fillna(np.inf)
     right["directed"] = right.get("directed", pd.Series(False, index=right.index)).astype(bool)
@@ -336,17 +336,18 @@ def build(
     needs = needs.assign(**{end: needs[end].astype(str) for end in ("depender", "dependee")})
     needs["group"] = needs.get("group", pd.Series(pd.NA, index=needs.index, dtype="string"))
     needs["needs"] = needs.get("needs", pd.Series("working", index=needs.index)).fillna("working")
-    raise_errors(_wrong(left, right, needs), ServiceError)
+    raise_errors(_wrong(left, right, needs, people=weighting == "people"), ServiceError)
     return Networks(left, right, needs, weighting)
 
 
-def _wrong(nodes: pd.DataFrame, arcs: pd.DataFrame, needs: pd.DataFrame) -> list[Finding]:
+def _wrong(nodes: pd.DataFrame, arcs: pd.DataFrame, needs: pd.DataFrame, *, people: bool) -> list[Finding]:
     ids = nodes.index.append(arcs.index)
     repeated = ids[ids.duplicated()]
     strangers = pd.concat([arcs.loc[~arcs[end].isin(nodes.index), end] for end in ("tail", "head")])
     head = arcs["head"].map(nodes["network"][~nodes.index.duplicated()])
     across = arcs.index[head.notna() & arcs["network"].notna() & (head != arcs["network"])]
     amounts = {"supply": nodes["supply"], "demand": nodes["demand"], "people": nodes["people"], "capacity": arcs["capacity"]}
+    amounts["people"] = amounts["people"] if people else amounts["people"].fillna(0.0)  # not needed, and unknown stays unknown
     bad = {name: one.index[~(one >= 0)] for name, one in amounts.items()}
     outside = pd.concat([needs.loc[~needs[end].isin(ids), end] for end in ("depender", "dependee")])
     kinds = needs.loc[~needs["needs"].isin(["working", "supplied"]), "depender"]
@@ -357,6 +358,13 @@ def _wrong(nodes: pd.DataFrame, arcs: pd.DataFrame, needs: pd.DataFrame) -> list
             repeated,
             message("Ids occur more than once."),
             message("Nodes and arcs need ids that are unique over all networks."),
+        ),
+        (
+            "service-people",
+            NODES,
+            nodes.index[people & (nodes["people"] > 0) & (nodes["demand"] == 0)],
+            message("There are people at nodes without a demand; they would not be counted."),
+            message("Give these nodes a demand, or leave the column out: then the demand is the people."),
         ),
         (
             "service-end",

@@ -187,7 +187,7 @@ def assert_sound(todo, made):
 
 
 def test_nothing_is_scheduled_before_its_prerequisite():
-    """1,000 random instances (100 pairs of networks, ten sets of works each) the plain ways, 25 of them also the exact ones."""
+    """1,000 random instances (100 pairs of networks, ten sets of works each) the plain ways, ten of them also the exact ones."""
     rng = np.random.default_rng(7)
     needed = 0
     pairs = [random_networks(rng, 6) for _ in range(100)]
@@ -195,7 +195,7 @@ def test_nothing_is_scheduled_before_its_prerequisite():
         todo = random_repairs(rng, pairs[number // 10])
         needed += sum(len(before) for before in todo.needs.values())
         for name, make in PLANS.items():
-            if number % 40 == 0 or name in ("static", "greedy"):
+            if number % 100 == 0 or name in ("static", "greedy"):
                 assert_sound(todo, make(todo))
     assert needed > 1000
 
@@ -215,6 +215,8 @@ def test_best_plan_is_never_worse_than_the_others():
     for _ in range(10):
         todo = random_repairs(rng)
         plans = {name: make(todo) for name, make in PLANS.items()}
+        for one in plans.values():
+            assert_sound(todo, one)
         assert plans["best"].lost <= min(one.lost for one in plans.values()) + 1e-9
 
 

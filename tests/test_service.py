@@ -136,6 +136,23 @@ def test_networks_that_weigh_alike_sum_to_one(town):
     assert alike.unmet(alike.state(["sub"])) == pytest.approx(0)
 
 
+def test_people_without_a_demand_are_not_left_out_silently():
+    left = pd.DataFrame(
+        {"network": "water", "supply": [9.0, 0, 0], "demand": [0, 5, 0], "people": [0, 5, 7]}, index=["well", "a", "b"]
+    )
+    with pytest.raises(ServiceError, match="people at nodes without a demand") as caught:
+        build(left, arcs("well-a"))
+    assert caught.value.findings[0].rows == ("b",)
+
+
+def test_unknown_people_stay_unknown_where_networks_weigh_alike(town):
+    some = town.nodes.assign(people=town.nodes["people"].mask(town.nodes.index == "taps"))
+    now = served(build(some, town.arcs, town.dependencies, weighting="networks"))
+    assert now.networks["people_without"].isna().to_dict() == {"power": False, "water": True, "health": False}
+    assert np.isnan(now.people_without)
+    assert now.networks["unmet_share"].tolist() == [1, 1, 1]
+
+
 def test_everything_wrong_is_said_at_once():
     left = nodes(a=("water", -1.0, 0, True), b=("power", 0, np.nan, True), c=("water", 0, 3, True))
     right = arcs("a-b", "a-nowhere", "a-c", capacity=[1.0, 1.0, -2.0])
