@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from geo import complaints, damage, facilities, networks, population, registers, roads
+from geo import complaints, damage, evidence, facilities, networks, population, registers, roads
 from geo.harmonise import City
 from geo.population import People
 from geo.scheme import Scheme
@@ -22,6 +22,7 @@ PARTS = ("", "_low", "_high", "_coverage", "_note")
 
 MEASURED: dict[str, Measured] = {
     "damage": lambda city, scheme, people: damage.measure(city, scheme),
+    "evidence": lambda city, scheme, people: evidence.measure(city),
     "people": population.measure,
     "roads": lambda city, scheme, people: roads.measure(city, scheme),
     "networks": lambda city, scheme, people: networks.measure(city, scheme),

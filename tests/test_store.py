@@ -373,6 +373,41 @@ def test_a_withdrawn_dataset_leaves_the_layer_without_one(store: Store) -> None:
     assert store.decisions()[-1].details == {"reason": "خطأ", "was": "current"}
 
 
+def test_withdrawing_goes_back_one_acceptance_past_what_was_withdrawn(store: Store) -> None:
+    first, second, third = (accepted(store, damage(state)) for state in ("none", "moderate", "severe"))
+    store.withdraw(second.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [third.id]
+    assert store.reinstated(second.id) is None
+    store.withdraw(third.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [first.id]
+    assert store.reinstated(third.id) == first.id
+    store.withdraw(first.id, by="p", reason="x", now=LATER)
+    assert store.datasets() == []
+    again = accepted(store, damage("moderate"), now=LATER)
+    assert accepted(store, damage("severe"), now=LATER).id == third.id
+    store.withdraw(third.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [again.id] == [second.id]
+    assert store.fsck() == ()
+
+
+def test_series_of_a_layer_supersede_and_come_back_by_themselves(store: Store) -> None:
+    image = accepted(store, damage("none"))
+    visit = accepted(store, damage("severe"), series="field")
+    later = accepted(store, damage("destroyed"), series="field")
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", later.id)}
+    assert (later.supersedes, visit.change.before) == (visit.id, None)
+    with pytest.raises(StoreError, match="counts already"):
+        accepted(store, damage("destroyed"))
+    assert store.dataset(image.id).status == "current"
+    store.withdraw(later.id, by="p", reason="x", now=LATER)
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", visit.id)}
+    moved = accepted(store, damage("destroyed"), now=LATER)
+    assert (moved.id, moved.series) == (later.id, "main")
+    store.withdraw(moved.id, by="p", reason="x", now=LATER)
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", visit.id)}
+    assert store.fsck() == ()
+
+
 @pytest.mark.parametrize(
     ("table", "word"),
     [
