@@ -3,10 +3,10 @@
 A satellite sees roofs, a visit sees walls, and both grow old. Rows of several sources are taken for the same structure where they
 lie in (or within `match_m` of) the same footprint, else where each is the other's nearest within `match_m`, one row of each source.
 On a structure the source with the greatest weight counts, ``weight = trust × 0.5^(age / half-life)`` (`data/trust.toml`, or
-`[evidence]` of the study), age counted from the newest evidence; of equal weights the newer, then the more severe. What is overruled
-is listed as left out, with its reason, and stands in the table of evidence. Known bias: trust is a proposal, the same for every
-district; a new survey anywhere makes all others older; two structures nearer than `match_m` without footprints may be taken for one;
-where one source saw a structure and the other looked and listed nothing, nothing is compared.
+`[evidence]` of the study), age counted from the newest evidence; of equal weights the newer, then the more severe. What is
+overruled is listed as left out, with its reason, and stands in the table of evidence. Known bias: trust is a proposal, the same for
+every district; a new survey anywhere makes all others older; two structures nearer than `match_m` without footprints may be taken
+for one; where one source saw a structure and the other looked and listed nothing, nothing is compared.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Evidence:
         The layers by their name (`damage`, `damage/field`), with what was overruled among their rows left out.
     table
         One row for each source's row on a structure that several sources speak of; columns `COLUMNS`: number of the structure,
-        neighbourhood, series, kind, row and id in its file, date, state, weight (0 to 1), whether it counts, and what decided on the
-        structure: one of `ORDER`, or "series" where all are alike. Empty where no structure has several.
+        neighbourhood, series, kind, row and id in its file, date, state, weight (0 to 1), whether it counts, and what decided on
+        the structure: one of `ORDER`, or "series" where all are alike. Empty where no structure has several.
     rule
         By which it was weighed: `rules`.
     """

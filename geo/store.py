@@ -907,9 +907,9 @@ def _current(connection: Connection, layer: str, series: str) -> dict[str, Any] 
 def _before(connection: Connection, dataset: Mapping[str, Any]) -> str | None:
     """The newest dataset that this one superseded in its series, directly or by way of withdrawn ones, and that can come back."""
     log, table = catalogue.decisions, catalogue.datasets
-    series = sa.select(table.c["id", "status"]).where(table.c.layer == dataset["layer"], table.c.series == dataset["series"])
+    series = sa.select(*table.c["id", "status"]).where(table.c.layer == dataset["layer"], table.c.series == dataset["series"])
     status = {row.id: row.status for row in connection.execute(series)}
-    accepted = sa.select(log.c["subject", "details"]).where(log.c.what == "dataset-accepted").order_by(log.c.number)
+    accepted = sa.select(*log.c["subject", "details"]).where(log.c.what == "dataset-accepted").order_by(log.c.number)
     entries = [(row.subject, row.details) for row in connection.execute(accepted) if row.subject in status]
     entries = [(one, told) for one, told in entries if told.get("series", MAIN) == dataset["series"]]
     wanted: str | None = dataset["id"]

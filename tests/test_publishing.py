@@ -118,9 +118,8 @@ def test_series_are_tables_of_their_own(url: str, reader: sa.Engine) -> None:
         "damage_field-east": 2,
     }
     assert asked(reader, 'SELECT state FROM tarmim."damage_field-east" ORDER BY id') == [("severe",), ("none",)]
-    assert [one[0] for one in asked(reader, "SELECT obj_description('tarmim.\"damage_field-east\"'::regclass)")][0].endswith(
-        "field-east"
-    )
+    (comment,) = asked(reader, "SELECT obj_description('tarmim.\"damage_field-east\"'::regclass)")[0]
+    assert comment.endswith("field-east")
 
 
 def test_publishing_again_replaces_and_keeps_the_rights_of_readers(url: str, reader: sa.Engine) -> None:
