@@ -117,7 +117,7 @@ def test_series_are_tables_of_their_own(url: str, reader: sa.Engine) -> None:
         "damage": 1,
         "damage_field-east": 2,
     }
-    assert asked(reader, 'SELECT state FROM tarmim."damage_field-east" ORDER BY id') == [("severe",), ("none",)]
+    assert asked(reader, 'SELECT grade FROM tarmim."damage_field-east" ORDER BY id') == [("severe",), ("none",)]
     (comment,) = asked(reader, "SELECT obj_description('tarmim.\"damage_field-east\"'::regclass)")[0]
     assert comment.endswith("field-east")
 
