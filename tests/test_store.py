@@ -574,6 +574,32 @@ def test_catalogue_of_before_is_sealed_as_it_stands(tmp_path: Path) -> None:
         assert store.seal() != FIRST
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_datasets_of_before_are_of_the_main_series(tmp_path: Path, kind: str) -> None:
+    """A study that was made before there were series: its datasets count as before, and another series stands beside them."""
+    url = database() if kind == "postgresql" else None
+    engine = catalogue.connect(tmp_path, url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "HEAD", "0003")
+        catalogue.migrate(engine)
+    table = catalogue.datasets
+    before = sa.table("datasets", *(sa.column(one.name, one.type) for one in table.c if one.name != "series"))
+    entry = {"layer": "damage", "made_at": NOW, "rows": 1, "bytes": 1, "sha256": "0", "provenance": {}}
+    with catalogue.writing(engine) as connection:
+        connection.execute(sa.insert(before), [{**entry, "id": "old", "status": "superseded"}])
+        connection.execute(sa.insert(before), [{**entry, "id": "new", "status": "current", "supersedes": "old"}])
+    engine.dispose()
+    with Store.open(tmp_path, url) as store:
+        assert {(one.id, one.series, one.status) for one in store.datasets(current=False)} == {
+            ("old", "main", "superseded"),
+            ("new", "main", "current"),
+        }
+        visit = accepted(store, damage("severe"), series="field")
+        assert {one.id for one in store.datasets("damage")} == {"new", visit.id}
+        with pytest.raises(sa.exc.IntegrityError), catalogue.writing(store.engine) as connection:
+            connection.execute(sa.update(table).where(table.c.id == "old").values(status="current"))
+
+
 # ----------------------------------------------------------------------------------------------------------------- fsck, tidy
 
 
