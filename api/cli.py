@@ -18,6 +18,7 @@ from api import (
     job_commands,
     method_commands,
     names_command,
+    network_commands,
     people_commands,
     run_commands,
     sensitivity_commands,
@@ -129,6 +130,7 @@ app.add_typer(names_command.app)
 app.add_typer(codes_command.app)
 app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
+app.add_typer(network_commands.app)
 app.add_typer(people_commands.app)
 app.add_typer(sensitivity_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"

@@ -113,6 +113,18 @@ class Priorities(BaseModel):
     items: list[Priority]
 
 
+class Works(BaseModel):
+    """The works of a directorate by asset, the one that gives back most first."""
+
+    run: str
+    study: str
+    sector: str
+    columns: dict[str, Both] = Field(description="What each column says")
+    values: dict[str, dict[str, Both]] = Field(description="By column, what its codes mean")
+    count: int
+    items: list[dict[str, Any]]
+
+
 class CriterionPart(BaseModel):
     """What one criterion gives to the score of a neighbourhood."""
 

@@ -46,7 +46,12 @@ class Held:
     @property
     def layers(self) -> list[str]:
         """Names of everything that can be asked for as features."""
-        return [*self.city.layers, "priorities", "left_out"]
+        return [*self.city.layers, *self._shaped, "priorities", "left_out"]
+
+    @property
+    def _shaped(self) -> list[str]:
+        """Further tables of the run that have places."""
+        return [name for name, table in self.run.tables.items() if isinstance(table, gpd.GeoDataFrame)]
 
     def frame(self, name: str) -> Any:
         """A layer in the study's CRS.
@@ -60,6 +65,8 @@ class Held:
             return self.run.priorities
         if name == "left_out":
             return self.run.left_out
+        if name in self._shaped:
+            return self.run.tables[name]
         if name not in self.city.layers:
             raise NotFoundError(unknown("layers", name, self.layers))
         return self.city.layers[name].frame

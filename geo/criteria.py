@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from geo import complaints, damage, evidence, facilities, networks, population, registers, roads
+from geo import complaints, damage, evidence, facilities, mobility, networks, population, registers, roads
 from geo.harmonise import City
+from geo.mobility import Mobility
 from geo.population import People
 from geo.scheme import Scheme
 
@@ -31,8 +32,13 @@ MEASURED: dict[str, Measured] = {
 }
 
 
-def measure(city: City, scheme: Scheme, people: People) -> pd.DataFrame:
+def measure(city: City, scheme: Scheme, people: People, roads: Mobility | None = None) -> pd.DataFrame:
     """All measures by neighbourhood, in the order of the register.
+
+    Parameters
+    ----------
+    roads
+        Of `geo.mobility.of`, where the caller has it already.
 
     Returns
     -------
@@ -40,7 +46,8 @@ def measure(city: City, scheme: Scheme, people: People) -> pd.DataFrame:
         Index: ids of the neighbourhoods. Per measure `<m>` (best, NaN unknown) and where they mean something `<m>_low`,
         `<m>_high`, `<m>_coverage` (0 to 1) and `<m>_note` (code of the reason for no value, or empty).
     """
-    table = pd.concat([function(city, scheme, people) for function in MEASURED.values()], axis=1)
+    found = [function(city, scheme, people) for function in MEASURED.values()]
+    table = pd.concat([*found, mobility.measure(city, roads or mobility.of(city, scheme, people.table))], axis=1)
     known = registers.register("measures")
     columns = [f"{name}{part}" for name in known for part in PARTS if f"{name}{part}" in table]
     stray = set(table.columns) - set(columns)

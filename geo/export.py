@@ -145,13 +145,14 @@ def parquet_bytes(table: gpd.GeoDataFrame) -> bytes:
 
 
 def write_gpkg(run: Run, path: Path, table: gpd.GeoDataFrame | None = None) -> None:
-    """A GeoPackage with the layers `priorities` and `left_out`."""
+    """A GeoPackage with the layers `priorities` and `left_out`, and a layer of each further table that has shapes."""
     path.unlink(missing_ok=True)
     priorities = run.priorities if table is None else table
     pyogrio.write_dataframe(priorities, path, layer="priorities", driver="GPKG", promote_to_multi=True)
-    lost = run.left_out
-    if len(lost):
-        pyogrio.write_dataframe(lost, path, layer="left_out", driver="GPKG", append=True, geometry_type="Unknown")
+    shaped = {name: further for name, further in run.tables.items() if isinstance(further, gpd.GeoDataFrame)}
+    for name, further in {"left_out": run.left_out, **shaped}.items():
+        if len(further):
+            pyogrio.write_dataframe(further, path, layer=name, driver="GPKG", append=True, geometry_type="Unknown")
 
 
 def write_xlsx(run: Run, out: Path | BytesIO, table: pd.DataFrame | None = None, *, first: Lang = "ar") -> None:
@@ -193,16 +194,17 @@ def write_table(table: pd.DataFrame, path: Path, *, title: Message, lang: Lang) 
     ExportError
         The place can't be written.
     """
-
-    def sheet(staging: Path) -> None:
-        import xlsxwriter
-
-        with xlsxwriter.Workbook(staging) as book:
-            _further_sheet(book, table, {"title": title.both()}, "", lang)
-
     if path.suffix.lower() == ".xlsx":
-        return write_whole(path, sheet)
+        return write_whole(path, lambda staging: write_sheet(table, staging, {"title": title.both()}, lang=lang))
     return write_whole(path, lambda staging: staging.write_bytes(csv_bytes(table)))
+
+
+def write_sheet(table: pd.DataFrame, out: Path | BytesIO, labels: dict[str, Any], *, lang: Lang) -> None:
+    """A further table of a run (`Run.tables`, with its labels) as a workbook of one sheet."""
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(out, {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": False}) as book:
+        _further_sheet(book, table, labels, "", lang)
 
 
 def heading(column: str, lang: Lang) -> str:
@@ -436,11 +438,16 @@ def _further_sheet(book: Workbook, table: pd.DataFrame, labels: dict[str, Any], 
     sheet = book.add_worksheet(labels.get("title", {}).get(first, name)[:31])
     if first == "ar":
         sheet.right_to_left()
-    styles = _Styles(book, first)
+    styles, comma = _Styles(book, first), "، " if first == "ar" else ", "
+    words = labels.get("values", {})
+    table = table.drop(columns="geometry", errors="ignore")
     for position, column in enumerate(table.columns):
         _say(sheet, 0, position, labels.get("columns", {}).get(column, {}).get(first, str(column)), styles.head)
         decimals = 0 if pd.api.types.is_integer_dtype(table[column]) else 1
-        _write_column(sheet, 1, position, _values(table[column]), styles.number(decimals), styles.text)
+        values = _values(table[column])
+        if column in words:  # codes, separated by spaces
+            values = [comma.join(words[column].get(code, {}).get(first, code) for code in str(one).split()) for one in values]
+        _write_column(sheet, 1, position, values, styles.number(decimals), styles.text)
     sheet.set_column(0, max(len(table.columns) - 1, 0), 16)
     sheet.freeze_panes(1, 1)
 

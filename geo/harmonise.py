@@ -107,7 +107,8 @@ class City:
     """The harmonised layers of a study. `zones` are the neighbourhoods, indexed by id and in the order of their ids.
 
     `decided` are the decisions of people about names; `scenario` names the population scenario it stands under, empty is now.
-    `evidence` (`geo.evidence.Evidence`) is what was weighed where there are several sources of damage.
+    `evidence` (`geo.evidence.Evidence`) is what was weighed where there are several sources of damage. `roads` are all roads, those
+    outside of every neighbourhood too: ways around lead over them.
     """
 
     study: Study
@@ -116,6 +117,7 @@ class City:
     decided: Decided = field(default_factory=Decided)
     scenario: str = ""
     evidence: Evidence | None = None
+    roads: Layer | None = None
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:
         """A layer's table, or None where the study has no such layer."""

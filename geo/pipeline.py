@@ -25,9 +25,11 @@ from geo import (
     decisions,
     evidence,
     explain,
+    mobility,
     population,
     ranking,
     registers,
+    road_works,
     scenarios,
     scoring,
 )
@@ -97,7 +99,7 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     if sources:
         sources |= {name: placed[name] for name in (DAMAGE,) if name in placed}
         placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"), evidence.rules(study))
-    return City(study, zones, placed, decided, evidence=weighed)
+    return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"))
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:
@@ -109,7 +111,8 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     step(message("Counting people"))
     people = scenarios.people(city)
     step(message("Measuring damage, roads, networks and facilities"))
-    measures = criteria.measure(city, scheme, people)
+    roads = mobility.of(city, scheme, people.table)
+    measures = criteria.measure(city, scheme, people, roads)
     step(message("Scoring and ranking"))
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
@@ -124,6 +127,8 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     findings += [*scoring.cautions(scheme), *beside.findings, *sure.findings]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
     side_by_side, titles = evidence.tables(city.evidence)
+    works = {} if roads is None else {"road_works": road_works.road_works(roads, city)}
+    titles |= {name: road_works.titles(table) for name, table in works.items()}
     info["tables"] = {**beside.labels, **sure.labels, **titles}
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [
@@ -137,7 +142,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         counterfactual.would_be(measures, scheme),
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
-    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side})
+    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side, **works})
 
 
 def check(

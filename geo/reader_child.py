@@ -51,6 +51,7 @@ from geo.reader_formats import (
     shapefile,
 )
 from geo.reader_tables import spreadsheet, text_table
+from geo.tags import COLUMN, unpacked
 from geo.untrusted import ASIDE, ENDED, ORDER, OUT_OF_MEMORY, REPORT, RESULT
 
 ROW, GEOMETRY = "row", "geometry"
@@ -197,7 +198,9 @@ def _job(folder: Path, order: Mapping[str, Any], rules: Mapping[str, Any]) -> in
     job = Job(folder, order, rules["table"], rules["text"])
     report: dict[str, Any] = {"refused": False, "lost": 0}
     try:
-        report["lost"] = _finish(job, READERS[str(order["kind"])](job))
+        rows = READERS[str(order["kind"])](job)
+        rows.columns |= unpacked(rows.columns.get(COLUMN, ()), without=rows.columns)
+        report["lost"] = _finish(job, rows)
     except RefusedError as refusal:
         job.note(refusal.code, **{"path": job.shown, **refusal.values})
         report["refused"] = True

@@ -21,6 +21,7 @@ from python_calamine import CalamineError
 from geo import open311, registers
 from geo.errors import LayerError, finding
 from geo.messages import Message, message
+from geo.tags import COLUMN, unpacked
 
 if TYPE_CHECKING:
     from geo.study import LayerSpec
@@ -72,6 +73,7 @@ def read_file(path: Path, spec: LayerSpec, where: str) -> gpd.GeoDataFrame | pd.
             _refuse_pointer(path)
             _choose_one(path, spec, where)
             frame = gpd.read_file(path, layer=spec.sublayer, encoding=spec.encoding, engine="pyogrio", use_arrow=kind != ".shp")
+            frame = frame.assign(**unpacked(frame.get(COLUMN, ()), without=frame.columns))
     except LayerError:
         raise
     except FAULTS as error:

@@ -84,6 +84,7 @@ def register(
         "assumptions",
         "uncertainty",
         "finding_codes",
+        "closures",
     ],
 ) -> dict[str, dict[str, str]]:
     """A register by its first column: layers, measures, axes, sectors, road classes, damage states, kinds of facility, codes.

@@ -60,13 +60,17 @@ def single_values(edges: Edges, seconds: Floats, targets: Ints, people: Floats, 
     return pd.DataFrame(rows, index=pd.Index(repairs.names, name="repair"), columns=columns, dtype="float64")
 
 
-def road_table(edges: Edges, seconds: Floats, targets: Targets, people: Floats, repairs: Repairs) -> pd.DataFrame:
+def road_table(
+    edges: Edges, seconds: Floats, targets: Targets, people: Floats, repairs: Repairs, *, fair: bool = True
+) -> pd.DataFrame:
     """The repairs for the roads directorate, the one that gives most people access first.
 
     Parameters
     ----------
     targets
         By kind of facility: nodes where one works.
+    fair
+        Whether fair shares and detours are computed: seconds for hundreds of repairs, minutes for thousands.
 
     Returns
     -------
@@ -93,22 +97,25 @@ def road_table(edges: Edges, seconds: Floats, targets: Targets, people: Floats, 
             back[one] |= {node for node, time in after.items() if time <= work.limit < work.times[node]}
             joined[one] |= {node for node in after if work.times[node] == inf}
         of_kind[f"people_{kind}"], of_kind[f"person_minutes_{kind}"] = gains[:, 0], gains[:, 1]
-        fair = fair_shares(edges, seconds, nodes, people, repairs)
-        for name in shared:
-            shared[name] += fair[f"fair_{name}"].to_numpy()
-            errors[name] += fair[f"fair_{name}_se"].to_numpy() ** 2
+        if fair:
+            shares = fair_shares(edges, seconds, nodes, people, repairs)
+            for name in shared:
+                shared[name] += shares[f"fair_{name}"].to_numpy()
+                errors[name] += shares[f"fair_{name}_se"].to_numpy() ** 2
     waits = np.array([bool(one) for one in first], dtype=bool)
     table["people"] = [fsum(people[node] for node in nodes) for nodes in back]
     table["person_minutes"] = sum((of_kind[f"person_minutes_{kind}"] for kind in targets), np.zeros(len(repairs)))
     table["joined"] = [fsum(people[node] for node in nodes) for nodes in joined]
     table["alone_people"] = table["people"].mask(waits, 0.0)
     table["alone_person_minutes"] = table["person_minutes"].mask(waits, 0.0)
-    table["fair_person_minutes"] = shared["person_minutes"]
-    table["fair_person_minutes_se"] = np.sqrt(errors["person_minutes"])
-    table["fair_access"] = shared["people"]
-    table["fair_access_se"] = np.sqrt(errors["people"])
+    if fair:
+        table["fair_person_minutes"] = shared["person_minutes"]
+        table["fair_person_minutes_se"] = np.sqrt(errors["person_minutes"])
+        table["fair_access"] = shared["people"]
+        table["fair_access_se"] = np.sqrt(errors["people"])
     table["needs"] = [", ".join(repairs.names[before] for before in sorted(one)) for one in first]
-    table["detour_min"] = _worst_detour(edges, seconds, repairs)
+    if fair:
+        table["detour_min"] = _worst_detour(edges, seconds, repairs)
     return table.assign(**of_kind).sort_values(["people", "person_minutes"], ascending=False, kind="stable")
 
 

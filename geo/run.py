@@ -20,6 +20,7 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
+import pyarrow.parquet
 
 from geo import decisions, evidence, registers, scenarios
 from geo.errors import ExportError, Finding, not_written
@@ -215,7 +216,13 @@ def load(place: Path) -> Run:
         priorities = priorities.drop(columns=column, errors="ignore")
     left_out = gpd.read_parquet(place / "left_out.parquet")
     further = sorted(path for path in place.glob("*.parquet") if path.stem not in ("priorities", "left_out"))
-    return Run(info["run"], info, priorities, left_out, {path.stem: pd.read_parquet(path) for path in further})
+    return Run(info["run"], info, priorities, left_out, {path.stem: _table(path) for path in further})
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A further table; with its shapes where it has any."""
+    shaped = b"geo" in (pyarrow.parquet.read_schema(path).metadata or {})
+    return gpd.read_parquet(path) if shaped else pd.read_parquet(path)
 
 
 def for_sector(run: Run, sector: str) -> gpd.GeoDataFrame:

@@ -193,7 +193,7 @@ def test_geoparquet_has_its_metadata(folder):
 def test_geopackage_keeps_rows_left_out_with_their_places(run, tmp_path):
     made = run(damage=lambda table: table.assign(grade=["?", *table["grade"][1:]]))
     export(made, tmp_path, ["priorities.gpkg"])
-    assert sorted(pyogrio.list_layers(tmp_path / "priorities.gpkg")[:, 0]) == ["left_out", "priorities"]
+    assert sorted(pyogrio.list_layers(tmp_path / "priorities.gpkg")[:, 0]) == ["left_out", "priorities", "road_works"]
     lost = pyogrio.read_dataframe(tmp_path / "priorities.gpkg", layer="left_out")
     assert lost.geometry[0].equals(points((500, 106))[0])
     assert lost.crs.to_epsg() == 32637

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
+import shapely.ops
 
 from geo import roads
+from geo.closures import closures
 from geo.errors import LayerError
+from geo.gaps import area_of, components, gaps, isolated_by_gap, parts
+from geo.graphs import build, connected
 from geo.harmonise import read_layer
 from geo.pipeline import assess, open_study, read_city
 from geo.population import people
 from geo.reading import read_file
+from geo.road_network import read_roads, road_graph
 from geo.scheme import read_scheme
 from geo.study import LayerSpec
 from geo.validation import validate
@@ -241,3 +247,81 @@ def outcome(path):
         return "", len(read_file(path, LayerSpec(path=path.name), path.name))
     except LayerError as error:
         return error.findings[0].code, 0
+
+
+def test_the_roads_of_aleppo_hang_together(city):
+    """78,908 lines; the nodes that OpenStreetMap gave them (columns u, v of the file) hang together in the same way."""
+    layer = read_roads(city, {})
+    graph = road_graph(layer)
+    assert len(layer.frame) == 78_908
+    # each line is a piece or more of the graph, or listed with its reason
+    assert len(np.unique(graph.line)) + len(graph.left_out) == 78_908
+    assert graph.left_out["reason"].value_counts().to_dict() == {"shorter-than-tolerance": 45, "repeated": 24}
+    assert graph.length_m.sum() == pytest.approx(layer.frame.length.sum(), rel=1e-3)
+    found = gaps(graph)
+    table = components(graph, found, area=area_of(graph, layer.extent))
+    theirs = gpd.read_parquet(city.study.path(layer.spec.path))
+    number, node = np.unique(theirs[["u", "v"]].to_numpy(), return_inverse=True)
+    node = node.reshape(-1, 2)
+    length = np.sort(np.bincount(connected(len(number), node)[node[:, 0]], theirs.length))[::-1]
+    assert len(table) == len(length) == 28
+    assert table["length_m"].to_numpy() == pytest.approx(length[length > 0], rel=0.02)
+    assert table["share"].max() == pytest.approx(0.9963, abs=1e-4)
+    assert len(found) == 4
+    assert table["why"].value_counts().to_dict() == {"apart": 17, "edge-of-area": 7, "suspected-gap": 3, "largest": 1}
+    assert isolated_by_gap(graph, found).sum() == table.loc[table["why"] == "suspected-gap", "nodes"].sum() == 18
+
+
+def test_a_gap_planted_in_aleppo_is_flagged(city):
+    """A dead-end street of more than 200 m is drawn 20 m short of its junction: the gap is listed, nobody there is isolated."""
+    layer = read_roads(city, {})
+    whole = road_graph(layer)
+    degree = np.bincount(np.concatenate([whole.tail, whole.head]))
+    leaves = (degree[whole.tail] == 1) & (degree[whole.head] > 1) & (parts(whole)[whole.tail] == 0) & (whole.length_m > 200)
+    line = int(whole.line[np.flatnonzero(leaves)[0]])
+    edge = int(np.flatnonzero(leaves)[0])
+    end = shapely.line_interpolate_point(whole.shape[edge], whole.length_m[edge] - 20)
+    short = shapely.ops.substring(whole.shape[edge], 0, whole.length_m[edge] - 20)
+    cut = layer.frame.copy()
+    cut.loc[cut.index[line], "geometry"] = short
+    graph = build(cut, crossings=False)
+    found = gaps(graph)
+    here = found[shapely.distance(shapely.points(graph.places[found["node"]]), end) < 1]
+    assert len(here) == 1
+    assert here["distance_m"].iloc[0] <= 20
+    tip = int(np.argmin(np.hypot(*(graph.places - whole.places[whole.tail[edge]]).T)))
+    assert isolated_by_gap(graph, found)[tip]
+
+
+def test_the_roads_of_aleppo_under_debris(city):
+    """Only inferred debris is known of 2015: nothing else closes a road, and none outside the survey is called open or closed."""
+    layer, scheme = read_roads(city, {}), open_study(ALEPPO)[1]
+    graph = road_graph(layer)
+    table = closures(graph, layer, city, scheme)
+    kilometres = (pd.Series(graph.length_m) / 1000).groupby(table["state"].to_numpy()).sum().round().to_dict()
+    assert kilometres == {"closed": 107, "open": 1876, "slowed": 173, "unknown": 2655}
+    assert set(table["works"]) == {"", "debris"}
+    # every edge that a destroyed structure lies on by less than the reach is closed or, where it is wide, slowed
+    damage = city.layers["damage"].frame
+    destroyed = shapely.union_all(damage.geometry[damage["state"] == "destroyed"].to_numpy())
+    shapely.prepare(destroyed)
+    near = shapely.distance(graph.shape, destroyed) < 10
+    assert near.sum() > 500
+    assert table.loc[near, "state"].isin(["closed", "slowed"]).all()
+    narrow = near & roads.group_of(layer.frame["road_class"]).isin(["local", "path"]).to_numpy()[graph.line] & (graph.length_m > 5)
+    assert (table.loc[narrow, "state"] == "closed").all()
+
+
+def test_roads_of_an_openstreetmap_file(study):
+    """Djibouti: 409 ways; 35 on bridges, 3 in tunnels, 195 said to be one-way, counted in the file by the text of their tags."""
+    path = "osm-raw/djibouti-latest_filter-road-secondary.osm.pbf"
+    opened = study(crs="EPSG:32638", roads={"path": path, "profile": "osm", "sublayer": "lines"}, neighbourhoods=OCHA)
+    frame = (layer := read_layer(opened, "roads")).frame
+    assert (len(frame), len(layer.left_out)) == (409, 0)
+    assert [int((frame[column] == "yes").sum()) for column in ("bridge", "tunnel")] == [35, 3]
+    assert frame["one_way"].value_counts().to_dict() == {"forward": 195, "no": 69}
+    assert frame["level"].value_counts().to_dict() == {1: 36, -1: 3}
+    graph = road_graph(layer)
+    assert len(components(graph, gaps(graph))) == 1
+    assert graph.one_way.sum() > 195
+    assert graph.length_m.sum() == pytest.approx(frame.length.sum(), rel=1e-6)

@@ -619,6 +619,23 @@ def test_openstreetmap_whose_ids_do_not_grow(tmp_path):
     assert len(found.table.geometry[0].coords) == 3
 
 
+def test_tags_of_openstreetmap_become_columns(tmp_path):
+    """GDAL leaves all but a few keys in one text; those that our profile knows are columns again, the rest stays there."""
+    nodes = "".join(f'<node id="{n}" lat="36.{n}" lon="37.{n}"/>' for n in range(1, 5))
+    tags = {"highway": "primary", "oneway": "-1", "bridge": "yes", "layer": "1", "lanes": "2", "name:ar": "جسر &quot;الكبير&quot;"}
+    marked = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
+    ways = f'<way id="8"><nd ref="1"/><nd ref="2"/>{marked}</way><way id="9"><nd ref="3"/><nd ref="4"/><tag k="highway" v="path"/></way>'
+    found = read(
+        write(tmp_path / "a.osm", f'<osm version="0.6">{nodes}{ways}</osm>'), allow="administrator", sublayer="lines"
+    ).table
+    assert found["oneway"].tolist()[0] == "-1"
+    assert (found["bridge"].tolist()[0], found["layer"].tolist()[0]) == ("yes", "1")
+    assert "الكبير" in found["name:ar"].tolist()[0]
+    assert found.loc[1, ["oneway", "bridge", "layer"]].isna().all()
+    assert "tunnel" not in found
+    assert "lanes" in found["other_tags"].tolist()[0]
+
+
 def test_one_of_several_must_be_chosen(tmp_path):
     town().to_file(tmp_path / "a.gpkg", layer="one", engine="pyogrio")
     town(3).to_file(tmp_path / "a.gpkg", layer="two", engine="pyogrio")
@@ -792,6 +809,8 @@ def test_openstreetmap(shared):
     ]
     results = [consistent(one) for one in read_many(requests, allow="administrator")]
     assert [one.counts.read for one in results[:2]] == [409, 339]
+    # as many ways as carry the key in `other_tags`, counted in the files by their text
+    assert [int(one.table["oneway"].notna().sum()) for one in results[:2]] == [264, 38]
     assert results[2].counts.aside > 0  # rings that do not close, row by row
     assert results[2].counts.read > 2000
 

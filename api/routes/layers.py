@@ -47,7 +47,8 @@ def _summary(request: Request, held: Held, name: str) -> dict[str, Any]:
     frame = held.placed(name)
     record: dict[str, Any] = next((one for one in held.run.info["layers"] if one["layer"] == name), {})
     bounds = frame.total_bounds
-    label = registers.both(OWN.get(name) or registers.register("layers")[name], "name")
+    tables = held.run.info.get("tables", {})
+    label = tables[name]["title"] if name in tables else registers.both(OWN.get(name) or registers.register("layers")[name], "name")
     return {
         "layer": name,
         "label": label,

@@ -1,0 +1,67 @@
+"""Lists of works over HTTP: the numbers of the run, in each format."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import geopandas as gpd
+import openpyxl
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings
+from tests.test_mobility import DEMO
+
+BASE = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(create_app(Settings(study=DEMO)), base_url=BASE) as one:
+        yield one
+
+
+def test_every_format_says_the_numbers_of_the_run(client, demo_run):
+    table = demo_run.tables["road_works"]
+    body = client.get("/works/roads").json()
+    assert body["run"] == demo_run.id
+    assert [one["id"] for one in body["items"]] == table["id"].tolist()
+    assert [one["people"] for one in body["items"]] == pytest.approx(table["people"].tolist())
+    assert body["columns"]["people"]["ar"]
+    csv = pd.read_csv(BytesIO(client.get("/works/roads?format=csv").content))
+    assert csv["id"].tolist() == table["id"].tolist()
+    assert csv["person_minutes"].tolist() == pytest.approx(table["person_minutes"].tolist())
+    places = gpd.read_file(BytesIO(client.get("/works/roads?format=geojson&top=20").content))
+    assert places["id"].tolist() == table["id"].head(20).tolist()
+    assert places.total_bounds[0] == pytest.approx(36.7, abs=0.2)
+    book = openpyxl.load_workbook(BytesIO(client.get("/works/roads?format=xlsx&lang=ar").content))
+    sheet = book.worksheets[0]
+    assert sheet.sheet_view.rightToLeft
+    assert sheet.max_row == len(table) + 1
+    assert sheet.cell(2, 1).value == table["id"].iloc[0]
+
+
+def test_cut_by_neighbourhood_and_head(client, demo_run):
+    table = demo_run.tables["road_works"]
+    zone = table["zone"].dropna().iloc[0]
+    items = client.get(f"/works/roads?zone={zone}&top=3").json()["items"]
+    assert [one["id"] for one in items] == table.loc[table["zone"] == zone, "id"].head(3).tolist()
+    assert client.get("/works/roads?zone=nowhere").json()["items"] == []
+
+
+def test_layer_of_works_has_features(client):
+    page = client.get("/layers/road_works/items?limit=5").json()
+    assert page["numberReturned"] == 5
+
+
+def test_unknown_sector_is_refused_with_the_known_ones(client):
+    answer = client.get("/works/nothing")
+    assert answer.status_code == 404
+    assert "roads" in answer.text
+
+
+def test_answer_is_known_again(client):
+    first = client.get("/works/roads?format=csv")
+    assert client.get("/works/roads?format=csv", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
