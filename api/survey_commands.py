@@ -44,6 +44,7 @@ AxesOption = Annotated[str | None, typer.Option(metavar="xy|yx", help=N_("yx whe
 EncodingOption = Annotated[str | None, typer.Option(help=N_("Encoding of its letters"))]
 SublayerOption = Annotated[str | None, typer.Option(help=N_("Which of several layers in the file"))]
 ExtentOption = Annotated[str | None, typer.Option(help=N_("Where it looked: study, or a file of polygons"))]
+DateOption = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help=N_("Date of the survey, where its rows bear none"))]
 LaterOption = Annotated[bool, typer.Option("--later", help=N_("Leave it to a worker (`tarmim work`, `tarmim serve`)"))]
 HERE = Path()
 
@@ -125,6 +126,7 @@ def import_(
     encoding: EncodingOption = None,
     sublayer: SublayerOption = None,
     extent: ExtentOption = None,
+    date: DateOption = None,
     administrator: AdministratorOption = False,
     later: LaterOption = False,
 ) -> None:
@@ -147,7 +149,7 @@ def import_(
             )
             tell_findings(receipt.findings, ctx.obj, err=False)
             said: dict[str, Any] = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer}
-            said |= {"extent": extent, "columns": _pairs(column or []), "grades": _pairs(grade or [])}
+            said |= {"extent": extent, "date": date, "columns": _pairs(column or []), "grades": _pairs(grade or [])}
             choices = _choices(None, receipt.name, said)
             if later:
                 queue(store, "check", receipt.id, ctx.obj, administrator=administrator, choices=choices)
@@ -186,6 +188,7 @@ def choose(
     encoding: EncodingOption = None,
     sublayer: SublayerOption = None,
     extent: ExtentOption = None,
+    date: DateOption = None,
     save: Annotated[str, typer.Option(metavar="NAME", help=N_("Agree to the proposed columns and keep them by this name"))] = "",
     administrator: AdministratorOption = False,
 ) -> None:
@@ -195,7 +198,8 @@ def choose(
         opened, store = open_store(study)
         with store:
             known = store.survey(survey)
-            said = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer, "extent": extent}
+            said = {"profile": profile, "crs": crs, "axes": axes, "encoding": encoding, "sublayer": sublayer}
+            said |= {"extent": extent, "date": date}
             columns, grades = _pairs(column or []), _pairs(grade or [])
             allow = _allow(administrator)
             before = surveys.choices_of(opened, known)
@@ -359,7 +363,10 @@ def withdraw(
         _, store = open_store(study)
         with store:
             store.withdraw(dataset, by=who(), reason=reason, now=now(), origin=COMMAND)
+            again = store.reinstated(dataset)
     typer.echo(gettext("Withdrawn: {id}.", ctx.obj, id=dataset))
+    if again is not None:
+        typer.echo(gettext("Dataset {id}, which it had superseded, counts again.", ctx.obj, id=again))
 
 
 @app.command(
@@ -426,7 +433,7 @@ def publish(
             counts = write(
                 postgis,
                 run=next((run for run in runs if "scenario" not in run.info), None),  # a scenario is not how things are
-                layers={name_of(one).replace("/", "_"): store.read(one) for one in store.datasets()},
+                layers={name_of(one): store.read(one) for one in store.datasets()},
             )
     for table, rows in counts.items():
         typer.echo(f"{table}  {rows:,}")

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,7 @@ import pandas as pd
 from geo import decisions, pipeline, scenarios, surveys
 from geo.datasets import read
 from geo.errors import Finding, LayerError, finding, raise_errors
+from geo.evidence import series_of
 from geo.export import csv_bytes, write_whole
 from geo.messages import message
 from geo.reading import sha256
@@ -77,7 +78,7 @@ def pack(store: Store, study: Study, run: str, path: Path) -> Path:
     """
     known = store.run(run)
     record = next(one for one in store.runs() if one.id == known.id)
-    datasets = [store.dataset(ident) for ident in record.datasets]
+    datasets = [_as_read(store.dataset(ident), known) for ident in record.datasets]
     moved, files, extents = _inputs(study, known, {name_of(one): one for one in datasets})
     content: dict[str, bytes | Path] = {
         "study.json": _json(moved.model_dump(mode="json", exclude_defaults=True)),
@@ -94,6 +95,12 @@ def pack(store: Store, study: Study, run: str, path: Path) -> Path:
 
 def _json(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True, default=str).encode()
+
+
+def _as_read(dataset: Dataset, run: Run) -> Dataset:
+    """The dataset in the series in which the run read it; it may count in another one now."""
+    names = (entry["layer"] for entry in run.info["layers"] if entry["sha256"] == dataset.sha256)
+    return replace(dataset, series=series_of(next(names, name_of(dataset))))
 
 
 def _record(dataset: Dataset, extent: str | None) -> dict[str, Any]:

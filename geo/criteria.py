@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from geo import complaints, damage, facilities, mobility, networks, population, registers, roads, supply
+from geo import complaints, damage, evidence, facilities, mobility, networks, population, registers, roads, supply
 from geo.harmonise import City
 from geo.mobility import Mobility
 from geo.population import People
@@ -23,6 +23,7 @@ PARTS = ("", "_low", "_high", "_coverage", "_note")
 
 MEASURED: dict[str, Measured] = {
     "damage": lambda city, scheme, people: damage.measure(city, scheme),
+    "evidence": lambda city, scheme, people: evidence.measure(city),
     "people": population.measure,
     "roads": lambda city, scheme, people: roads.measure(city, scheme),
     "networks": lambda city, scheme, people: networks.measure(city, scheme),

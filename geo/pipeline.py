@@ -91,14 +91,14 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     zones, noticed = read_zones(layers["neighbourhoods"])
     complained = layers.pop("complaints", None)
     placed = {name: place(layer, zones, decided) for name, layer in layers.items()}
+    sources = {name: place(layer, zones, decided) for name, layer in accepted.items() if series_of(name) != MAIN}
     if complained is not None:
-        placed["complaints"] = place(complaints.at_assets(complained, placed), zones, decided)
+        placed["complaints"] = place(complaints.at_assets(complained, {**placed, **sources}), zones, decided)
     placed["neighbourhoods"] = _with_findings(placed["neighbourhoods"], (*noticed, *decided.astray(zones.index)))
     weighed = None
-    sources = {name: place(layer, zones, decided) for name, layer in accepted.items() if series_of(name) != MAIN}
     if sources:
         sources |= {name: placed[name] for name in (DAMAGE,) if name in placed}
-        placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"))
+        placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"), evidence.rules(study))
     return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"))
 
 

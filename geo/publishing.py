@@ -56,7 +56,7 @@ def publish(
     url
         Address of a PostgreSQL database that has PostGIS.
     layers
-        Tables by layer, such as `Store.read` gives them.
+        Tables by layer, such as `Store.read` gives them; one of a series (`damage/field`) becomes the table `damage_field`.
 
     Returns
     -------
@@ -76,8 +76,10 @@ def publish(
         named = run.info["study"]["name"]
         tables[PRIORITIES] = run.priorities, f"{named['ar']} / {named['en']}; run {run.id}; scheme {run.info['scheme']['id']}"
     for name, table in layers.items():
-        registers.lookup("schema", name)
-        tables[name] = table, f"{known[name]['name_ar']} / {known[name]['name_en']}"
+        layer, _, series = name.partition("/")
+        registers.lookup("schema", layer)
+        title = f"{known[layer]['name_ar']} / {known[layer]['name_en']}"
+        tables[name] = table, f"{title}; {series}" if series else title
     engine = connect(Path(), url)
     try:
         with mended("PostGIS"), writing(engine) as connection:
@@ -108,8 +110,9 @@ def _prepare(connection: Connection, schema: str) -> None:
 def _fill(connection: Connection, schema: str, name: str, frame: pd.DataFrame, comment: str, run: Run | None) -> _New:
     """A table under a passing name, with its rows, key and spatial index."""
     frame = frame.reset_index(drop=frame.index.name is None)
+    meanings = _meanings(name.partition("/")[0], run)
+    name = name.replace("/", "_")
     passing = f"{name}_{secrets.token_hex(4)}"
-    meanings = _meanings(name, run)
     keyed = "id" in frame and bool(frame["id"].notna().all()) and frame["id"].is_unique
     columns = [
         sa.Column(column, _kind(frame[column], name), comment=meanings.get(column), primary_key=keyed and column == "id")

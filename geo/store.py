@@ -451,12 +451,26 @@ class Store:
             raise StoreError(damaged(self._seen(path))) from error
 
     def withdraw(self, dataset: str, *, by: str, reason: str, now: datetime.datetime, origin: str = "") -> Dataset:
-        """Take a dataset out of use, with a reason. The layer then has none until one is accepted, be it an old one."""
+        """Take a dataset out of use, with a reason; its series is then as it was before that dataset was accepted.
+
+        The one that it superseded becomes current again, or, where that was withdrawn since, the one before it, and so on; without
+        one the series has none until one is accepted, be it an old one. A dataset that no longer counts is only marked.
+        """
         with self._change() as connection:
             known = _known(connection, catalogue.datasets, dataset)
             _update(connection, catalogue.datasets, dataset, {"status": "withdrawn"})
-            _log(connection, now, by, origin, "dataset-withdrawn", dataset, {"reason": _text(reason), "was": known["status"]})
+            details = {"reason": _text(reason), "was": known["status"]}
+            before = _before(connection, known) if known["status"] == "current" else None
+            if before is not None:
+                _update(connection, catalogue.datasets, before, {"status": "current"})
+                details["again"] = before
+            _log(connection, now, by, origin, "dataset-withdrawn", dataset, details)
             return dataset_of({**known, "status": "withdrawn"})
+
+    def reinstated(self, dataset: str) -> str | None:
+        """The dataset that became current again when this one was withdrawn last; None where none did."""
+        told = [one.details.get("again") for one in self.decisions(dataset) if one.what == "dataset-withdrawn"]
+        return told[-1] if told else None
 
     # --------------------------------------------------------------------------------------------------------------------- runs
 
@@ -888,6 +902,23 @@ def _current(connection: Connection, layer: str, series: str) -> dict[str, Any] 
     chosen = (table.c.layer == layer, table.c.series == series, table.c.status == "current")
     row = connection.execute(sa.select(table).where(*chosen)).one_or_none()
     return None if row is None else dict(row._mapping)
+
+
+def _before(connection: Connection, dataset: Mapping[str, Any]) -> str | None:
+    """The newest dataset that this one superseded in its series, directly or by way of withdrawn ones, and that can come back."""
+    log, table = catalogue.decisions, catalogue.datasets
+    series = sa.select(*table.c["id", "status"]).where(table.c.layer == dataset["layer"], table.c.series == dataset["series"])
+    status = {row.id: row.status for row in connection.execute(series)}
+    accepted = sa.select(*log.c["subject", "details"]).where(log.c.what == "dataset-accepted").order_by(log.c.number)
+    entries = [(row.subject, row.details) for row in connection.execute(accepted) if row.subject in status]
+    entries = [(one, told) for one, told in entries if told.get("series", MAIN) == dataset["series"]]
+    wanted: str | None = dataset["id"]
+    for subject, details in reversed(entries):
+        if subject == wanted:
+            wanted = details.get("before")
+            if wanted is None or status.get(wanted) == "superseded":
+                return wanted
+    return None
 
 
 def _update(connection: Connection, table: sa.Table, ident: str, values: Mapping[str, Any]) -> None:

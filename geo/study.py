@@ -129,6 +129,23 @@ class Scenario(Model):
         return self
 
 
+EvidenceKind = Literal["field", "drone", "satellite", "complaint", "unstated"]  # those of data/trust.toml
+
+
+class Trust(Model):
+    """How far a kind of evidence is trusted, in place of what `data/trust.toml` proposes."""
+
+    trust: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    half_life_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class EvidenceRules(Model):
+    """`[evidence]`: what of `data/trust.toml` is otherwise in this city; `match_m` in metres."""
+
+    match_m: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
+    kinds: dict[EvidenceKind, Trust] = Field(default_factory=dict)
+
+
 def _not_now(name: str) -> str:
     if name == "now":
         raise PydanticCustomError("reserved", "the name of no scenario")
@@ -152,6 +169,7 @@ class Study(Model):
     pcodes: tuple[AdminCode, ...] = ()
     layers: dict[LayerName, LayerSpec]
     scenarios: dict[ScenarioName, Scenario] = Field(default_factory=dict)
+    evidence: EvidenceRules = Field(default_factory=EvidenceRules)
     folder: Path = Field(exclude=True)
 
     def path(self, text: str) -> Path:
@@ -175,6 +193,7 @@ EXPECTED: Mapping[str, Message] = MappingProxyType(
         "date_from_datetime_parsing": message("A date such as 2026-03-29 is expected."),
         "too_short": message("At least one is expected."),
         "dict_type": message("A table of entries is expected."),
+        "model_type": message("A table of entries is expected."),
         "unknown_crs": message("A known CRS is expected, such as EPSG:32637."),
         "not_metric": message("A known CRS in metres is expected, such as EPSG:32637."),
         "not_admin_code": message("An admin P-code such as SY04 or SY0204 is expected."),
@@ -256,6 +275,7 @@ def read_study(folder: Path | str) -> Study:
                 **head,
                 "layers": content.get("layers", {}),
                 "scenarios": content.get("scenarios", {}),
+                "evidence": content.get("evidence", {}),
                 "folder": path.parent.resolve(),
             }
         )
@@ -268,7 +288,7 @@ def read_study(folder: Path | str) -> Study:
 
 
 def _unknown_tables(content: Mapping[str, Any], where: str) -> list[Finding]:
-    known = ("study", "layers", "scenarios")
+    known = ("study", "layers", "scenarios", "evidence")
     return [
         finding(
             "configuration",

@@ -8,14 +8,17 @@ import pytest
 from geo import criteria
 from geo.confidence import COLUMNS
 from geo.criteria import PARTS
+from geo.harmonise import Layer
+from geo.left_out import together
 from geo.pipeline import assess, open_study, read_city
 from geo.registers import register
 from geo.run import FIRST
-from tests.conftest import layer, lines, points, write_town
+from geo.study import LayerSpec
+from tests.conftest import CRS, layer, lines, points, write_town
 
 
 def test_every_registered_measure_is_produced_and_every_column_registered(tmp_path):
-    """The town with all four networks, every damage state, and bounds for people."""
+    """The town with all four networks, every damage state, one structure visited, and bounds for people."""
     states = list(register("states"))
     pipe = lines([(0, 200), (100, 200)])
     folder = write_town(
@@ -24,7 +27,9 @@ def test_every_registered_measure_is_produced_and_every_column_registered(tmp_pa
         **{name: layer(pipe, state=["severe"]) for name in ("sewerage", "electricity", "telecom")},
     )
     study, scheme = open_study(folder)
-    made = assess(read_city(study), scheme)
+    again = layer(points((50, 600)), state=["none"], row=[1], id=["v"])
+    visit = Layer("damage/field", again, LayerSpec(path="v"), together([], CRS), (), 1, "0" * 64, "study", rows_chosen=1)
+    made = assess(read_city(study, accepted={"damage/field": visit}), scheme)
     assert set(made.measures()) == set(register("measures"))
     known = {f"{name}{part}" for name in register("measures") for part in PARTS} | {
         *FIRST,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import geopandas as gpd
 import numpy as np
@@ -12,16 +15,18 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from api.cli import app
 from geo import bundle, evidence, surveys
 from geo.errors import SchemaError, TarmimError
 from geo.harmonise import Layer
 from geo.left_out import together
 from geo.pipeline import assess, open_study, read_city
 from geo.registers import register
-from geo.run import Run
+from geo.run import Run, save
 from geo.store import Store
-from geo.study import LayerSpec, read_study
+from geo.study import EvidenceKind, LayerSpec, Study, read_study
 from tests.conftest import CRS, at, layer, points, write_table
 
 NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
@@ -126,7 +131,9 @@ def test_a_footprint_says_what_is_one():
     found, told = weigh(image, source("damage/field", [(158, 110, "destroyed"), (163, 105, "none")]), buildings=inventory)
     assert states(found) == ["destroyed", "none"]
     assert told.table["structure"].nunique() == 1
-    assert told.disagreement().to_dict("records") == [{"zone": "A", "structures": 1, "differ": 1, "share": 1.0, "steps": 3.0}]
+    (row,) = told.disagreement().to_dict("records")
+    assert (row["zone"], row["structures"], row["differ"], row["share"], row["steps"]) == ("A", 1, 1, 1.0, 3.0)
+    assert (row["differ_1"], row["differ_2"], row["differ_more"]) == (0, 0, 1)
 
 
 def test_three_sources_of_one_structure():
@@ -138,6 +145,53 @@ def test_three_sources_of_one_structure():
     assert states(found) == ["severe"]
     assert len(told.table) == 3
     assert told.table["counts"].sum() == 1
+
+
+def test_a_chain_of_near_rows_is_not_one_structure():
+    """Image, visit, drone, image again, 6, 5 and 7 m apart: the drone is the visit's, and neither image row is the other."""
+    found, told = weigh(
+        source("damage", [(100, 100, "severe"), (118, 100, "moderate")], profile="unosat"),
+        source("damage/field", [(106, 100, "none")]),
+        source("damage/drone", [(111, 100, "none")]),
+    )
+    assert told.table[["series", "row"]].values.tolist() == [["drone", 1], ["field", 1], ["main", 1]]
+    assert states(found) == ["moderate", "none"]
+
+
+@pytest.mark.parametrize(
+    ("image", "visit", "days", "why"),
+    [
+        ("severe", "not_analysed", 0, "graded"),
+        ("severe", "none", 0, "weight"),
+        ("severe", "severe", 0, "weight"),
+    ],
+)
+def test_what_decided_is_said(image, visit, days, why):
+    _, told = weigh(source("damage", [(1, 1, image)], profile="unosat"), source("damage/field", [(1, 1, visit)]))
+    assert set(told.table["why"]) == {why}
+
+
+def test_of_equal_weights_what_decided_is_said():
+    """Trust 0 makes every weight equal: the newer counts, then the more severe, then the name."""
+    study = Study(
+        id="x", name={"ar": "س", "en": "x"}, crs=CRS, layers={}, folder=Path(), evidence={"kinds": {"field": {"trust": 0}}}
+    )
+    rule = evidence.rules(study)
+    for date, state, why in ((JUNE, "severe", "date"), (None, "severe", "severity"), (None, "none", "series")):
+        one = source("damage/field-a", [(1, 1, "none")], date=date and JUNE - datetime.timedelta(days=1))
+        told = evidence.weigh(
+            {"damage/field-a": one, "damage/field-b": source("damage/field-b", [(1, 1, state)], date=date)}, None, None, rule
+        )
+        assert set(told[1].table["why"]) == {why}
+
+
+def test_a_structure_on_a_boundary_is_counted_once_where_the_deciding_row_lies():
+    image = source("damage", [(999, 100, "severe")], profile="unosat")
+    visit = source("damage/field", [(1001, 100, "none")])
+    visit = replace(visit, frame=visit.frame.assign(zone=pd.Series("B", index=visit.frame.index, dtype="string")))
+    _, told = weigh(image, visit)
+    (row,) = told.disagreement().to_dict("records")
+    assert (row["zone"], row["structures"], row["differ"]) == ("B", 1, 1)
 
 
 # Disagreement
@@ -152,6 +206,7 @@ def test_disagreement_is_counted_by_structure_and_degree():
     (row,) = told.disagreement().to_dict("records")
     assert (row["structures"], row["differ"], row["share"]) == (3, 2, pytest.approx(2 / 3))
     assert row["steps"] == pytest.approx(4 / 3)
+    assert (row["differ_1"], row["differ_2"], row["differ_more"]) == (1, 0, 1)
     (said,) = found.findings
     assert said.count == 2
     assert "67%" in said.render("en")
@@ -185,6 +240,7 @@ def test_nothing_is_lost_and_the_order_of_sources_means_nothing(one, two, three)
     table = told.table
     assert (table.groupby("structure")["counts"].any()).all()
     assert (table.groupby("structure")["series"].nunique() > 1).all()
+    assert not table.duplicated(["structure", "series"]).any()  # there are no footprints
     graded = table[table["state"] != "not_analysed"]
     best = graded.groupby("structure")["weight"].max()
     deciding = table[table["counts"]].groupby("structure")["weight"].max()
@@ -197,7 +253,61 @@ def test_where_any_of_them_looked_was_looked():
     both = weigh(source("damage", rows, extent=east), source("damage/field", rows, extent=west))[0].extent
     assert both.area == pytest.approx(200)
     assert weigh(source("damage", rows, extent=east), source("damage/field", rows, extent="study"))[0].extent == "study"
-    assert weigh(source("damage", rows, extent=east), source("damage/field", rows, extent=None))[0].extent is None
+    assert weigh(source("damage", rows, extent=None), source("damage/field", rows, extent=west))[0].extent is None
+    assert weigh(source("damage/drone", rows, extent=None), source("damage/field", rows, extent=west))[0].extent is None
+
+
+def test_a_visit_that_does_not_say_where_it_looked_takes_nothing_away():
+    """The image looked at the west; two houses visited, one of them in the east: said, and not taken for a survey of the east."""
+    west = at(shapely.box(0, 0, 500, 1000))[0]
+    image = source("damage", [(100, 100, "severe")], profile="unosat", extent=west)
+    found, _ = weigh(image, source("damage/field", [(101, 100, "none"), (900, 100, "severe")], extent=None))
+    assert found.extent.equals(west)
+    (said,) = [one for one in found.findings if one.code == "evidence-beyond"]
+    assert (said.where, said.rows) == ("damage/field", ("2",))
+
+
+@given(st.lists(ROW, min_size=1, max_size=8), st.lists(ROW, min_size=1, max_size=8), st.floats(0, 1), st.floats(0, 1))
+def test_more_trust_never_loses(one, two, less, more):
+    """What counts of a kind still counts when that kind is trusted more."""
+    sources = {"damage": source("damage", one, profile="unosat"), "damage/field": source("damage/field", two)}
+    kept = []
+    for trust in sorted((less, more)):
+        kind = {**evidence.rules()["kind"], "field": {**evidence.rules()["kind"]["field"], "trust": trust}}
+        table = evidence.weigh(sources, None, None, {**evidence.rules(), "kind": kind})[1].table
+        kept.append(set(table.loc[(table["series"] == "field") & table["counts"], "row"]))
+    assert kept[0] <= kept[1]
+
+
+def test_study_may_trust_otherwise(town):
+    folder = town()
+    with (folder / "study.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[evidence]\nmatch_m = 2\n[evidence.kinds.field]\ntrust = 0.1\n")
+    rule = evidence.rules(read_study(folder))
+    assert (rule["match_m"], rule["kind"]["field"]["trust"], rule["kind"]["field"]["half_life_days"]) == (2, 0.1, 730)
+    assert rule["kind"]["satellite"] == evidence.rules()["kind"]["satellite"]
+    assert evidence.rules()["kind"]["field"]["trust"] == 0.9
+    rows = [(100, 100, "severe")]
+    sources = {"damage": source("damage", rows, profile="unosat"), "damage/field": source("damage/field", [(101, 100, "none")])}
+    found, told = evidence.weigh(sources, None, None, rule)
+    assert states(found) == ["severe"]
+    assert evidence.record(told)["kinds"]["field"]["trust"] == 0.1
+
+
+@pytest.mark.parametrize(
+    "text", ["evidence = 5", "[evidence]\nmatch_m = 0", "[evidence.kinds.rumour]\ntrust = 1", "[evidence.kinds.field]\ntrust = 1.1"]
+)
+def test_rules_that_are_none_are_refused(town, text):
+    folder = town()
+    path = folder / "study.toml"
+    path.write_text(f"{text}\n\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    with pytest.raises(TarmimError) as refused:
+        read_study(folder)
+    assert {one.code for one in refused.value.findings} == {"configuration"}
+
+
+def test_kinds_of_the_study_are_those_of_the_rule():
+    assert set(get_args(EvidenceKind)) == set(evidence.rules()["kind"])
 
 
 def test_every_profile_of_damage_has_a_kind_that_is_known():
@@ -255,6 +365,9 @@ def test_town_with_a_field_survey(visited):
     assert table["counts"].sum() == 2
     shares = after.tables["disagreement"].set_index("zone")["share"].to_dict()
     assert shares == {"A": 1.0, "B": 1.0}
+    assert other["damage_disagreement_share"].dropna().to_dict() == shares
+    assert set(other["damage_disagreement_share_note"].dropna()) == {"", "nothing-here"}
+    assert "damage_disagreement_share" not in one
     assert {"evidence", "disagreement"} & set(before.tables) == set()
 
 
@@ -270,6 +383,51 @@ def test_taking_the_survey_away_gives_the_run_of_before(visited):
     pd.testing.assert_frame_equal(before.priorities, after.priorities)
     pd.testing.assert_frame_equal(before.left_out, after.left_out)
     assert before.info == after.info
+    places = [save(made, folder / name) for made, name in ((before, "one"), (after, "two"))]
+    one, two = ({file.name: file.read_bytes() for file in place.iterdir()} for place in places)
+    assert one == two
+
+
+def test_taking_the_newer_of_a_series_away_brings_the_older_back(visited):
+    folder, accept, run = visited
+    first = accept([(300, 103, "destroyed")])
+    before = run()
+    second = accept([(1500, 503, "none")], name="second")
+    assert run().id != before.id
+    with Store.open(folder) as store:
+        store.withdraw(second.id, by="planner", reason="wrong street", now=NOW)
+        assert store.reinstated(second.id) == first.id
+    after = run()
+    assert after.id == before.id
+    assert after.info == before.info
+    pd.testing.assert_frame_equal(before.priorities, after.priorities)
+    for name, table in before.tables.items():
+        pd.testing.assert_frame_equal(table, after.tables[name])
+
+
+def test_study_without_a_damage_file_has_its_series_alone(town, tmp_path):
+    folder = town(without=("damage",))
+    study, scheme = open_study(folder)
+    rows = source("damage/field", [(300, 103, "destroyed")])
+    visit = replace(rows, frame=rows.frame.drop(columns="zone"))
+    run = assess(read_city(study, accepted={"damage/field": visit}), scheme)
+    assert run.priorities.set_index("id").loc["A", "structures_destroyed"] == 1
+    assert [one["layer"] for one in run.info["layers"] if "damage" in one["layer"]] == ["damage/field"]
+    assert not {"evidence", "disagreement"} & set(run.tables)
+
+
+def test_complaint_names_a_structure_of_a_visit(town):
+    """Without a place of its own it stands at the structure, whichever source has its code."""
+    folder = town(
+        complaints=pd.DataFrame({"id": ["c"], "category": ["housing"], "asset": ["V-1"]}),
+        entries={"complaints": {"path": "complaints.csv"}},
+    )
+    study, _ = open_study(folder)
+    rows = source("damage/field", [(200, 503, "destroyed", "V-1")])
+    city = read_city(study, accepted={"damage/field": replace(rows, frame=rows.frame.drop(columns="zone"))})
+    assert city.layers["complaints"].frame["zone"].tolist() == ["A"]
+    table = city.evidence.table
+    assert table.loc[table["kind"] == "complaint", ["id", "counts"]].values.tolist() == [["c", False]]
 
 
 def test_series_supersede_by_themselves(visited):
@@ -320,6 +478,45 @@ def test_bundle_of_several_sources_is_computed_again(visited, tmp_path):
         file = bundle.pack(store, read_study(folder), made.id, tmp_path / "both.zip")
     found = bundle.verify(file)
     assert (found.same_id, found.same_ranks, found.same_numbers) == (True, True, True)
+
+
+def test_bundle_of_a_run_that_read_a_dataset_in_another_series(visited, tmp_path):
+    """The survey counted alone, and later beside the file: the bundle of the earlier run holds it as it was read."""
+    folder, accept, run = visited
+    made = accept([(300, 103, "destroyed")], series="main")
+    alone = run()
+    with Store.open(folder) as store:
+        store.withdraw(made.id, by="planner", reason="beside the other", now=NOW)
+    assert accept([(300, 103, "destroyed")]).id == made.id
+    with Store.open(folder) as store:
+        file = bundle.pack(store, read_study(folder), alone.id, tmp_path / "alone.zip")
+    assert bundle.verify(file).same_id
+
+
+def test_commands(visited, tmp_path):
+    """A date for rows that bear none, a series, what counts; and taking it away again."""
+    folder, _, _ = visited
+    file = tmp_path / "visit.geojson"
+    write_table(layer(points((300, 103), (1500, 503)), state=["destroyed", "none"]), file)
+
+    def said(*words):
+        done = CliRunner().invoke(app, [*words, "--study", str(folder)], obj="en")
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    receipt = re.search(r"[0-9a-f]{32}", said("import", str(file), "--layer", "damage", "--date", "2026-05-01")).group()
+    made = re.search(r"[0-9a-f]{32}", said("accept", receipt, "--series", "field")).group()
+    assert "damage/field" in said("datasets")
+    with Store.open(folder) as store:
+        assert store.dataset(made).date == datetime.date(2026, 5, 1)
+        assert surveys.from_store(store, read_study(folder))["damage/field"].spec.date == datetime.date(2026, 5, 1)
+    other = re.search(r"[0-9a-f]{32}", said("choose", receipt, "--date", "2026-06-01")).group()
+    assert other == receipt
+    assert "Withdrawn" in said("withdraw", made, "--reason", "a trial")
+    assert "damage/field" not in said("datasets")
+    wrong = CliRunner().invoke(app, ["choose", receipt, "--date", "May", "--study", str(folder)], obj="en")
+    assert wrong.exit_code == 1
+    assert "2026-03-29" in wrong.output
 
 
 def test_exports_show_every_source(visited, tmp_path):

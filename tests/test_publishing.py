@@ -112,6 +112,16 @@ def test_srid_index_key_and_comments_are_there(url: str, reader: sa.Engine, town
     assert asked(reader, "SELECT gid FROM tarmim.damage ORDER BY 1") == [(1,), (2,)]
 
 
+def test_series_are_tables_of_their_own(url: str, reader: sa.Engine) -> None:
+    assert publish(url, layers={"damage": damage("none"), "damage/field-east": damage("severe", "none")}) == {
+        "damage": 1,
+        "damage_field-east": 2,
+    }
+    assert asked(reader, 'SELECT grade FROM tarmim."damage_field-east" ORDER BY id') == [("severe",), ("none",)]
+    (comment,) = asked(reader, "SELECT obj_description('tarmim.\"damage_field-east\"'::regclass)")[0]
+    assert comment.endswith("field-east")
+
+
 def test_publishing_again_replaces_and_keeps_the_rights_of_readers(url: str, reader: sa.Engine) -> None:
     publish(url, layers={"damage": damage("none"), "roads": town_tables()["roads"]})
     with reader.begin() as connection:

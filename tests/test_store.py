@@ -373,6 +373,41 @@ def test_a_withdrawn_dataset_leaves_the_layer_without_one(store: Store) -> None:
     assert store.decisions()[-1].details == {"reason": "خطأ", "was": "current"}
 
 
+def test_withdrawing_goes_back_one_acceptance_past_what_was_withdrawn(store: Store) -> None:
+    first, second, third = (accepted(store, damage(state)) for state in ("none", "moderate", "severe"))
+    store.withdraw(second.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [third.id]
+    assert store.reinstated(second.id) is None
+    store.withdraw(third.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [first.id]
+    assert store.reinstated(third.id) == first.id
+    store.withdraw(first.id, by="p", reason="x", now=LATER)
+    assert store.datasets() == []
+    again = accepted(store, damage("moderate"), now=LATER)
+    assert accepted(store, damage("severe"), now=LATER).id == third.id
+    store.withdraw(third.id, by="p", reason="x", now=LATER)
+    assert [one.id for one in store.datasets()] == [again.id] == [second.id]
+    assert store.fsck() == ()
+
+
+def test_series_of_a_layer_supersede_and_come_back_by_themselves(store: Store) -> None:
+    image = accepted(store, damage("none"))
+    visit = accepted(store, damage("severe"), series="field")
+    later = accepted(store, damage("destroyed"), series="field")
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", later.id)}
+    assert (later.supersedes, visit.change.before) == (visit.id, None)
+    with pytest.raises(StoreError, match="counts already"):
+        accepted(store, damage("destroyed"))
+    assert store.dataset(image.id).status == "current"
+    store.withdraw(later.id, by="p", reason="x", now=LATER)
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", visit.id)}
+    moved = accepted(store, damage("destroyed"), now=LATER)
+    assert (moved.id, moved.series) == (later.id, "main")
+    store.withdraw(moved.id, by="p", reason="x", now=LATER)
+    assert {(one.series, one.id) for one in store.datasets("damage")} == {("main", image.id), ("field", visit.id)}
+    assert store.fsck() == ()
+
+
 @pytest.mark.parametrize(
     ("table", "word"),
     [
@@ -537,6 +572,32 @@ def test_catalogue_of_before_is_sealed_as_it_stands(tmp_path: Path) -> None:
         assert [one.details for one in store.decisions()] == [{"n": 1}, {"ن": "ص"}]
         assert store.check_log() == ()
         assert store.seal() != FIRST
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_datasets_of_before_are_of_the_main_series(tmp_path: Path, kind: str) -> None:
+    """A study that was made before there were series: its datasets count as before, and another series stands beside them."""
+    url = database() if kind == "postgresql" else None
+    engine = catalogue.connect(tmp_path, url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "HEAD", "0003")
+        catalogue.migrate(engine)
+    table = catalogue.datasets
+    before = sa.table("datasets", *(sa.column(one.name, one.type) for one in table.c if one.name != "series"))
+    entry = {"layer": "damage", "made_at": NOW, "rows": 1, "bytes": 1, "sha256": "0", "provenance": {}}
+    with catalogue.writing(engine) as connection:
+        connection.execute(sa.insert(before), [{**entry, "id": "old", "status": "superseded"}])
+        connection.execute(sa.insert(before), [{**entry, "id": "new", "status": "current", "supersedes": "old"}])
+    engine.dispose()
+    with Store.open(tmp_path, url) as store:
+        assert {(one.id, one.series, one.status) for one in store.datasets(current=False)} == {
+            ("old", "main", "superseded"),
+            ("new", "main", "current"),
+        }
+        visit = accepted(store, damage("severe"), series="field")
+        assert {one.id for one in store.datasets("damage")} == {"new", visit.id}
+        with pytest.raises(sa.exc.IntegrityError), catalogue.writing(store.engine) as connection:
+            connection.execute(sa.update(table).where(table.c.id == "old").values(status="current"))
 
 
 # ----------------------------------------------------------------------------------------------------------------- fsck, tidy
