@@ -147,10 +147,10 @@ def lost(residents: Residents, before: pd.DataFrame, now: pd.DataFrame) -> pd.Da
     Raises
     ------
     ValueError
-        The two tables do not hold the same kinds.
+        The two tables do not hold the same kinds, or none.
     """
-    if list(before.columns) != list(now.columns):
-        raise ValueError("before and now must hold the same kinds of facility")
+    if not len(now.columns) or list(before.columns) != list(now.columns):
+        raise ValueError("before and now must hold the same kinds of facility, one at least")
     zones = pd.Index(pd.unique(pd.Series(residents.zone, dtype=object).dropna())).sort_values()
     code = zones.get_indexer(pd.Index(residents.zone, dtype=object))
     rows = {}

@@ -67,7 +67,7 @@ class Mobility:
 
 
 def of(city: City, scheme: Scheme, people: pd.DataFrame) -> Mobility | None:
-    """The network of a city; None where it has no roads or no facilities.
+    """The network of a city; None where it has no roads or no facility whose place is known.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame) -> Mobility | None:
         return None
     frame = facilities.with_state(places, city.layers.get("damage"), scheme.options.facility_match_m)
     frame = frame[frame.geometry.notna()]
+    if frame.empty:
+        return None
     limit_m = float(parameters()["attach_m"])
     attached = attach(road_graph(roads), shapely.points(*middle(frame.geometry.to_numpy())), limit_m=limit_m)
     closed = closures.closures(attached.graph, roads, city, scheme)
