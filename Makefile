@@ -24,7 +24,7 @@ demo: env  ## load the demo city, rank it and serve list, map and API
 
 test: env-test  ## install what the tests need, and run them
 	.ci/real-parts
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks
 	.ci/real-parts
