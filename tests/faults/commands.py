@@ -264,7 +264,7 @@ def seen(study: Path, said: list[dict[str, Any]], interrupted: int) -> dict[str,
                 losses.append(f"run {ident} is another")
         if len(store.datasets("damage")) != bool(tables):
             losses.append(f"{len(store.datasets('damage'))} current datasets of {len(tables)}")
-        losses += [f"log: {one.code}" for one in store.BROKEN()]
+        losses += [f"log: {one.code}" for one in store.check_log()]
     newest = sorted((study / "exports").glob("*/*"), key=lambda path: path.stat().st_mtime_ns)[-2 * len(WRITERS) :]
     losses += [f"{path.name} is not whole: {why}" for path in newest if path.name[0] != "." and (why := not_whole(path))]
     return {"losses": losses, "seconds": 0.0}
