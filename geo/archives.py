@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geo.encodings import decode_name
-from geo.errors import Finding, LayerError, finding
+from geo.errors import Finding, LayerError, finding, is_full
 from geo.messages import Message, message
 
 SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
@@ -135,6 +135,8 @@ def unpack(path: Path, folder: Path, *, name: str | None = None) -> Unpacked:
         RuntimeError,
         struct.error,
     ) as error:
+        if is_full(error):  # no fault of the archive
+            raise
         raise _refused("zip-damaged", where, message("The archive is damaged: {reason}.", reason=_reason(error, path))) from error
 
 

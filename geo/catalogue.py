@@ -10,7 +10,6 @@ UTC. One URL is one study: several studies in one database each need a schema (`
 from __future__ import annotations
 
 import datetime
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 
-from geo.errors import Finding, TarmimError, finding, not_written
+from geo.errors import Finding, TarmimError, disk_full, finding, is_full, not_written
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
@@ -30,8 +29,6 @@ BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
 CHUNK = 1_000
-FULL = (errno.ENOSPC, errno.EDQUOT)
-FULL_WORDS = ("No space left", "disk is full", "Disk quota exceeded")
 
 
 class StoreError(TarmimError):
@@ -367,25 +364,9 @@ def mended(place: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(disk_full(place) if is_full(error) else not_written(place, error)) from error
+        raise StoreError(not_written(place, error)) from error
     except DBAPIError as error:
         raise StoreError(_refused(error)) from error
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether the disk, or this user's share of it, is full."""
-    return getattr(error, "errno", None) in FULL or any(words in str(error) for words in FULL_WORDS)
-
-
-def disk_full(place: object) -> Finding:
-    return finding(
-        "disk-full",
-        "error",
-        str(place),
-        message("There is no room on the disk."),
-        expected=message("Nothing of it was kept; what was there before is whole."),
-        remedy=message("Make room on the disk and do it again."),
-    )
 
 
 def _refused(error: DBAPIError) -> Finding:

@@ -16,6 +16,7 @@ looked at; `warning` and `info` travel with the run to its tables.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Severity = Literal["error", "warning", "info"]
 ROWS_SHOWN = 8
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_WORDS = ("No space left", "disk is full", "Disk quota exceeded")
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,31 @@ def raise_errors(findings: Sequence[Finding], kind: type[TarmimError] = TarmimEr
         raise kind(*wrong)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the disk, or this user's share of it, is full.
+
+    >>> is_full(OSError(28, "No space left on device")), is_full(OSError(13, "Permission denied"))
+    (True, False)
+    """
+    return getattr(error, "errno", None) in FULL or any(words in str(error) for words in FULL_WORDS)
+
+
+def disk_full(place: object) -> Finding:
+    """There is no room, which is no fault of what was to be written or read."""
+    return finding(
+        "disk-full",
+        "error",
+        str(place),
+        message("There is no room on the disk."),
+        expected=message("Nothing of it was kept; what was there before is whole."),
+        remedy=message("Make room on the disk and do it again."),
+    )
+
+
 def not_written(place: object, error: Exception) -> Finding:
     """A folder or file that the disk would not take, with the system's reason."""
+    if is_full(error):
+        return disk_full(place)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return finding(
         "not-written",

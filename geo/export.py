@@ -30,6 +30,7 @@ from geo.messages import FSI, LANGS, PDI, Lang, Message, gettext, message
 from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
 from geo.scoring import METHOD_NAMES, NORMALISATION_NAMES
+from geo.staging import flush
 
 if TYPE_CHECKING:
     from xlsxwriter.format import Format
@@ -506,6 +507,8 @@ def export(run: Run, folder: Path, names: Sequence[str] = tuple(WRITERS)) -> lis
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a file beside its place, then move it there: readers see the old file or the new one, never a half.
 
+    When it returns, the file is on the disk, so that a power cut leaves it as it is.
+
     Raises
     ------
     ExportError
@@ -515,7 +518,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(staging)
-        return staging.replace(path)
+        flush(staging)
+        staging.replace(path)
+        flush(path.parent)
+        return path
     except (OSError, pyogrio.errors.DataSourceError, XlsxWriterException) as error:
         raise ExportError(not_written(path.parent, error)) from error
     finally:

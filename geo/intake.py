@@ -73,6 +73,7 @@ def examine(
     zones: gpd.GeoDataFrame | None,
     allow: Allow = "upload",
     step: Step = silent,
+    within: Path | None = None,
 ) -> Examined:
     """Read, recognise, place, validate and harmonise what was delivered.
 
@@ -80,13 +81,15 @@ def examine(
     ----------
     zones
         The neighbourhoods with their `id`, in the study's CRS, against which places are judged; None where the survey brings them.
+    within
+        Folder to unpack and read in; the system's own for such things without it.
 
     Raises
     ------
     LayerError
         The file can't be read at all; whatever is wrong with a table that was read comes back as findings.
     """
-    kind, read, known, recognition, told = _understood(study, survey, original, choices, allow, step)
+    kind, read, known, recognition, told = _understood(study, survey, original, choices, allow, step, within)
     layer = survey.layer
     systems = None if zones is None else _systems(study, read.table, known, zones)
     said = placement.judged(systems, layer) if systems is not None else ()
@@ -106,22 +109,22 @@ def examine(
 
 
 def _understood(
-    study: Study, survey: Survey, original: Path, choices: LayerSpec, allow: Allow, step: Step
+    study: Study, survey: Survey, original: Path, choices: LayerSpec, allow: Allow, step: Step, within: Path | None
 ) -> tuple[str, Read, LayerSpec, Recognition, tuple[Finding, ...]]:
     """The kind of file, its rows and what they are; read a second time where only the recognised columns say where the rows lie."""
-    with tempfile.TemporaryDirectory(prefix="tarmim-survey-") as private:
+    with tempfile.TemporaryDirectory(prefix="tarmim-survey-", dir=within) as private:
         copy = Path(private) / f"delivered{Path(survey.name).suffix.lower()}"
         shutil.copyfile(original, copy)
         step(message("Unpacking"))
         unpacked = gather([copy], Path(private) / "parts", names=[survey.name])
         bundle = _bundle(unpacked.files, choices, survey.layer)
         step(message("Reading the table"))
-        read = _read(bundle, survey, choices, allow)
+        read = _read(bundle, survey, choices, allow, within)
         step(message("Recognising columns and grades"))
         known, recognition = recognised(study, choices, read, survey.layer)
         told = set(known.columns) & set(PLACES) - set(choices.columns)
         if told and (read.hashtags or not isinstance(read.table, gpd.GeoDataFrame)):
-            read = _read(bundle, survey, known, allow)
+            read = _read(bundle, survey, known, allow, within)
             known, recognition = recognised(study, known, read, survey.layer)
     return bundle.kind, read, known, recognition, (*unpacked.findings, *read.findings, *recognition.findings)
 
@@ -257,7 +260,7 @@ def _bundle(files: Sequence[Bundle], choices: LayerSpec, where: str) -> Bundle:
     return wanted[0]
 
 
-def _read(bundle: Bundle, survey: Survey, choices: LayerSpec, allow: Allow) -> Read:
+def _read(bundle: Bundle, survey: Survey, choices: LayerSpec, allow: Allow, within: Path | None) -> Read:
     inside = None if choices.sublayer in (bundle.name, Path(bundle.name).stem) else choices.sublayer
     return read_untrusted(
         bundle,
@@ -269,6 +272,7 @@ def _read(bundle: Bundle, survey: Survey, choices: LayerSpec, allow: Allow) -> R
         encoding=choices.encoding,
         placeless=survey.layer in BY_NAME,
         allow=allow,
+        within=within,
     )
 
 

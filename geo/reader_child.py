@@ -10,6 +10,7 @@ Known bias: where the system permits no network namespace, the network is only c
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -26,7 +27,7 @@ from typing import Any, NoReturn
 import data
 import geo
 from geo.encodings import Column, TooMuchError, repaired, unique
-from geo.errors import LayerError
+from geo.errors import LayerError, is_full
 from geo.reader_formats import (
     FAULTS,
     WGS84,
@@ -52,7 +53,7 @@ from geo.reader_formats import (
 )
 from geo.reader_tables import spreadsheet, text_table
 from geo.tags import COLUMN, unpacked
-from geo.untrusted import ASIDE, ENDED, ORDER, OUT_OF_MEMORY, REPORT, RESULT
+from geo.untrusted import ASIDE, ENDED, NO_ROOM, ORDER, OUT_OF_MEMORY, REPORT, RESULT
 
 ROW, GEOMETRY = "row", "geometry"
 NETWORK, USER = 0x40000000, 0x10000000  # CLONE_NEWNET, CLONE_NEWUSER
@@ -175,6 +176,8 @@ def _supervised(folder: Path, order: Mapping[str, Any], rules: Mapping[str, Any]
             os._exit(_job(folder, order, rules))
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
+        except OSError as error:
+            os._exit(NO_ROOM if is_full(error) else 1)
         finally:
             os._exit(1)
     until = time.monotonic() + rules["reader"]["wall_s"]
@@ -211,6 +214,8 @@ def _job(folder: Path, order: Mapping[str, Any], rules: Mapping[str, Any]) -> in
         job.note("unreadable", path=job.shown, reason=refusal.findings[0].found.render("en"))
         report["refused"] = True
     except FAULTS as error:
+        if is_full(error):  # no fault of the file
+            raise OSError(errno.ENOSPC, str(error)) from error
         job.note("unreadable", path=job.shown, reason=reason_of(error, folder))
         report["refused"] = True
     report |= {"notes": job.notes, "hashtags": job.hashtags}

@@ -193,7 +193,7 @@ def surfaces_as_polygons(wkb: bytes) -> bytes:
     changed = bytearray(wkb)
     try:
         _to_polygons(changed, 0, 0)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, LookupError, ValueError):
         return wkb
     return bytes(changed)
 

@@ -31,6 +31,7 @@ from geo.errors import Finding, StudyError, TarmimError, finding, not_written
 from geo.messages import Message, message
 from geo.names import ARABIC, LATIN, UNDERSTANDING, clean, folded, limit, spelled
 from geo.pcodes import level_of
+from geo.staging import flush
 from geo.validation import as_number
 
 Certainty = Literal["certain", "likely", "unknown"]
@@ -822,6 +823,7 @@ def save_mapping(
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(path)
+        flush(path.parent)
     except OSError as error:
         raise StudyError(not_written(folder, error)) from None
     return path

@@ -41,7 +41,7 @@ from geo.backup import is_backup, pack, unpack
 from geo.catalogue import StoreError as StoreError
 from geo.catalogue import mended, reading, utc, writing
 from geo.datasets import Change
-from geo.errors import ExportError, Finding, UnknownNameError, finding
+from geo.errors import ExportError, Finding, UnknownNameError, disk_full, finding, is_full
 from geo.evidence import MAIN, check_series
 from geo.fsck import ORIGINAL, RECEIPT, UPLOADS, damaged, dead_uploads, known_files, known_places, sha256_of
 from geo.messages import Message, message
@@ -784,6 +784,20 @@ class Store:
         finally:
             engine.dispose()
 
+    @contextmanager
+    def private(self) -> Iterator[Path]:
+        """A folder in staging to work in for a while; what a killed process leaves in it goes when the study is opened again.
+
+        Raises
+        ------
+        StoreError
+            There is no room on the disk, be it for what is done within.
+        """
+        with self._making() as step:
+            folder = step.folder / "private"
+            folder.mkdir(0o700)
+            yield folder
+
     # -------------------------------------------------------------------------------------------------------------------- inside
 
     @contextmanager
@@ -859,7 +873,7 @@ class Store:
     def _room(self, size: int) -> None:
         """No room for `size` bytes beside the reserve: StoreError."""
         if shutil.disk_usage(self.folder).free < size + self.reserve_bytes:
-            raise StoreError(catalogue.disk_full(self.folder.name))
+            raise StoreError(disk_full(self.folder.name))
 
     def _others(self) -> list[str]:
         """Files of the folder that the store knows nothing of, such as study.toml and what it names."""
@@ -1017,8 +1031,8 @@ def _saved(run: Run, folder: Path) -> Path:
     try:
         return save(run, folder)
     except ExportError as error:
-        if error.__cause__ is not None and catalogue.is_full(error.__cause__):
-            raise StoreError(catalogue.disk_full(folder.parents[1].name)) from error
+        if error.__cause__ is not None and is_full(error.__cause__):
+            raise StoreError(disk_full(folder.parents[1].name)) from error
         raise StoreError(*error.findings) from error
 
 

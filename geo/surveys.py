@@ -11,7 +11,6 @@ were left out; runs read it in place of the file that `study.toml` names. Known 
 from __future__ import annotations
 
 import datetime
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from geo.pipeline import Step, silent
 from geo.placement import limit
 from geo.recognition import columns_of, confirmed, save_mapping
 from geo.records import Dataset, Receipt, Survey
-from geo.store import Store
+from geo.store import Store, StoreError
 from geo.study import LayerSpec, Study, unknown_states
 from geo.untrusted import Allow
 from geo.uploads import Kept
@@ -78,8 +77,8 @@ def deliver(
     parts = _with_siblings(paths)
     if len(parts) == 1:
         return _kept(store, parts[0], parts, name=parts[0].name, sender=sender, layer=layer, now=now, kept=kept)
-    with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder) / "parts.zip"
+    with store.private() as folder:
+        packed = folder / "parts.zip"
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in parts:
                 archive.writestr(zipfile.ZipInfo(part.name, EPOCH), part.read_bytes(), zipfile.ZIP_DEFLATED)
@@ -131,6 +130,8 @@ def check(
     try:
         raise_errors(unknown_states(chosen.grades, known.layer), LayerError)
         examined = look(store, study, known, chosen, allow=allow, step=step)
+    except StoreError:  # the disk or the database, not the survey
+        raise
     except TarmimError as error:
         return Checked(_recorded(store, known, chosen, error.findings, now), error.findings)
     lost = noted(examined.layer.left_out) if examined.layer is not None else ()
@@ -141,10 +142,19 @@ def check(
 def look(
     store: Store, study: Study, survey: Survey, choices: LayerSpec, *, allow: Allow = "upload", step: Step = silent
 ) -> Examined:
-    """What a survey holds under some choices; nothing is written down. See `geo.intake.examine`."""
+    """What a survey holds under some choices; nothing is written down. See `geo.intake.examine`.
+
+    Raises
+    ------
+    LayerError
+        The file can't be read at all.
+    StoreError
+        There is no room on the disk to unpack and read it.
+    """
     step(message("Reading the neighbourhoods"))
     zones = None if survey.layer == "neighbourhoods" else neighbourhoods(store, study)
-    return examine(study, survey, store.original(survey), choices, zones=zones, allow=allow, step=step)
+    with store.private() as folder:
+        return examine(study, survey, store.original(survey), choices, zones=zones, allow=allow, step=step, within=folder)
 
 
 def _recorded(

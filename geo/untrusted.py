@@ -9,6 +9,7 @@ Known bias: a child costs about a second. Memory is limited as address space, wh
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from shutil import copyfile, copytree
+from shutil import copyfile, copytree, disk_usage
 from typing import TYPE_CHECKING, Any, Literal
 
 from geo import archives
@@ -37,7 +38,8 @@ DRIVERS = {
     "upload": ("ESRI Shapefile", "FlatGeobuf"),
     "administrator": ("ESRI Shapefile", "FlatGeobuf", "OpenFileGDB", "LIBKML", "KML", "GML", "DXF", "OSM"),
 }
-OUT_OF_MEMORY = 77  # how the child ends when it may have no more
+OUT_OF_MEMORY, NO_ROOM = 77, 78  # how the child ends when it may have no more, or the disk has none
+LITTLE_BYTES = 65_536  # a child without even this has not failed because of the file
 RESULT, ASIDE, REPORT, ENDED, ORDER = "result.parquet", "aside.parquet", "report.json", "ended.json", "order.json"
 
 
@@ -263,6 +265,7 @@ def read_untrusted(
     placeless: bool = False,
     allow: Allow = "upload",
     limits: Mapping[str, float] | None = None,
+    within: Path | None = None,
 ) -> Read:
     """The rows of a file from a stranger.
 
@@ -280,26 +283,34 @@ def read_untrusted(
         "administrator" also reads FileGDB, KML, KMZ, GML, DXF and OSM.
     limits
         Names of `data/limits.toml` with other values.
+    within
+        Folder to work in; the system's own for such things without it.
 
     Raises
     ------
     LayerError
         It can't be used at all, with every reason found; a child that was killed says which limit it met.
+    OSError
+        There is no room on the disk to work on.
     """
     request = Request(files, name, sublayer, columns or {}, crs, header, encoding, placeless)
-    (result,) = read_many([request], allow=allow, limits=limits)
+    (result,) = read_many([request], allow=allow, limits=limits, within=within)
     if isinstance(result, LayerError):
         raise result
     return result
 
 
 def read_many(
-    requests: Sequence[Request], *, allow: Allow = "upload", limits: Mapping[str, float] | None = None
+    requests: Sequence[Request],
+    *,
+    allow: Allow = "upload",
+    limits: Mapping[str, float] | None = None,
+    within: Path | None = None,
 ) -> list[Read | LayerError]:
     """Several layers by one child, each in a process of its own below it; a refusal is returned in its place."""
     rules = _rules(limits or {})
     results: list[Read | LayerError] = []
-    with tempfile.TemporaryDirectory(prefix="tarmim-", ignore_cleanup_errors=True) as private:
+    with tempfile.TemporaryDirectory(prefix="tarmim-", dir=within, ignore_cleanup_errors=True) as private:
         root = Path(private)
         prepared = [_prepared(request, root / f"{number:04d}", allow) for number, request in enumerate(requests)]
         jobs = [job for job in prepared if not isinstance(job, LayerError)]
@@ -472,6 +483,8 @@ def _result(request: Request, job: Mapping[str, Any], root: Path, rules: Mapping
         return refusal
     except (KeyError, TypeError, ValueError, OSError, RuntimeError, AttributeError) as error:
         how = _json(folder / ENDED) or ({"how": "start", "number": 1} if ended.in_time else {})
+        if how.get("number") == NO_ROOM or (ended.in_time and disk_usage(root).free < LITTLE_BYTES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         return LayerError(_how_it_ended(how, request.name, rules, type(error).__name__))
 
 
