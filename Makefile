@@ -26,9 +26,10 @@ test: env-test  ## install what the tests need, and run them
 	.ci/real-parts
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks
+test-faults: env-test  ## the long form: hundreds of kills, power cuts on a disk image, full disks, mutated files
 	.ci/real-parts
 	TARMIM_FAULTS=long TARMIM_FUZZ=2000 $(BIN)/python -m pytest tests/faults tests/test_untrusted.py
+	$(PIP) --editable '.[fuzz]' && $(BIN)/python -m tests.faults.parsers -max_total_time=300 -rss_limit_mb=4000
 
 outcomes: env-test  ## what becomes of every real and odd file beside the project, in one table
 	$(BIN)/python -m tests.outcomes
