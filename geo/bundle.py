@@ -150,9 +150,15 @@ def _inputs(study: Study, run: Run, datasets: Mapping[str, Dataset]) -> tuple[St
         file = study.folder / decisions.FILE
         faults += [] if file.is_file() and _sha256(file)["sha256"] == told["sha256"] else [_changed(decisions.FILE)]
         files[decisions.FILE] = file
+    needs = study.dependencies if run.info.get("dependencies") else None
+    if needs is not None:
+        file = study.path(needs.path)
+        faults += [] if file.is_file() and sha256(file) == run.info["dependencies"]["sha256"] else [_changed("dependencies")]
+        needs = needs.model_copy(update={"path": f"dependencies/{file.name}"})
+        files[needs.path] = file
     scenario, more, changed = _scenario(study, run)
     raise_errors([*faults, *changed], LayerError)
-    return study.model_copy(update={"layers": moved, "scenarios": scenario}), files | more, extents
+    return study.model_copy(update={"layers": moved, "scenarios": scenario, "dependencies": needs}), files | more, extents
 
 
 def _scenario(study: Study, run: Run) -> tuple[dict[str, Scenario], dict[str, Path], list[Finding]]:

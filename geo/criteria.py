@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from geo import complaints, damage, evidence, facilities, mobility, networks, population, registers, roads, supply
+from geo import complaints, damage, evidence, facilities, mobility, networks, population, registers, roads, supply, utilities
 from geo.harmonise import City
 from geo.mobility import Mobility
 from geo.population import People
 from geo.scheme import Scheme
+from geo.utilities import Utilities
 
 Measured = Callable[[City, Scheme, People], pd.DataFrame]
 PARTS = ("", "_low", "_high", "_coverage", "_note")
@@ -28,18 +29,17 @@ MEASURED: dict[str, Measured] = {
     "roads": lambda city, scheme, people: roads.measure(city, scheme),
     "networks": lambda city, scheme, people: networks.measure(city, scheme),
     "facilities": lambda city, scheme, people: facilities.measure(city, scheme, people.table),
-    "supply": lambda city, scheme, people: supply.measure(city, people.table),
     "complaints": lambda city, scheme, people: complaints.measure(city, people.table),
 }
 
 
-def measure(city: City, scheme: Scheme, people: People, roads: Mobility | None = None) -> pd.DataFrame:
+def measure(city: City, scheme: Scheme, people: People, roads: Mobility | None = None, made: Utilities | None = None) -> pd.DataFrame:
     """All measures by neighbourhood, in the order of the register.
 
     Parameters
     ----------
-    roads
-        Of `geo.mobility.of`, where the caller has it already.
+    roads, made
+        Of `geo.mobility.of` and `geo.utilities.of`, where the caller has them already.
 
     Returns
     -------
@@ -48,7 +48,10 @@ def measure(city: City, scheme: Scheme, people: People, roads: Mobility | None =
         `<m>_high`, `<m>_coverage` (0 to 1) and `<m>_note` (code of the reason for no value, or empty).
     """
     found = [function(city, scheme, people) for function in MEASURED.values()]
-    table = pd.concat([*found, mobility.measure(city, roads or mobility.of(city, scheme, people.table))], axis=1)
+    networks_made = made or utilities.of(city, scheme, people.table)
+    roads_made = roads or mobility.of(city, scheme, people.table, networks_made)
+    found += [supply.measure(city, people.table, networks_made), mobility.measure(city, roads_made)]
+    table = pd.concat(found, axis=1)
     known = registers.register("measures")
     columns = [f"{name}{part}" for name in known for part in PARTS if f"{name}{part}" in table]
     stray = set(table.columns) - set(columns)

@@ -38,6 +38,12 @@ class Graph:
         By place: the element that has to be up for it.
     weight
         By place: what a unit of demand counts; 0 for everything else.
+    worth, demanded
+        By node: what its demand counts when served, and whether it has any.
+    unlimited
+        Whether every source and arc could carry all of the demand: then who is joined to a source is served.
+    ways
+        Tail and head of every arc, and of every arc backwards.
     slot, indices, indptr
         Where each place stands in the sparse matrix, and the structure of that matrix.
     """
@@ -50,6 +56,10 @@ class Graph:
     scale: float
     owner: Whole
     weight: Floats
+    worth: Floats
+    demanded: Flags
+    unlimited: bool
+    ways: tuple[Whole, Whole]
     slot: Whole
     indices: np.ndarray[Any, Any]
     indptr: np.ndarray[Any, Any]
@@ -59,6 +69,22 @@ class Graph:
         """Places that are demands."""
         places = np.arange(len(self.amount))
         return np.asarray((places >= len(self.nodes)) & (places < 2 * len(self.nodes)) & (self.amount > 0))
+
+    def reached(self, up: Flags) -> Flags:
+        """Nodes that are up and joined to a source by what is up, in the order of `nodes`."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import breadth_first_order
+
+        count, open_ = len(self.nodes), up[self.owner]
+        source = np.flatnonzero(open_[:count] & (self.amount[:count] > 0))
+        ways = open_[2 * count :]
+        tail, head = self.ways
+        rows = np.concatenate([tail[ways], np.full(len(source), count)])
+        columns = np.concatenate([head[ways], source])
+        graph = csr_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count + 1, count + 1))
+        found = np.zeros(count + 1, dtype=bool)
+        found[breadth_first_order(graph, count, return_predecessors=False)] = True
+        return np.asarray(found[:count] & up[self.nodes])
 
     def flow(self, up: Flags, sinks: Flags | None = None) -> Any:
         """The maximum flow through elements that are `up`, to all demands or some places of them, as scipy gives it."""
@@ -76,6 +102,8 @@ class Graph:
         Demands of more weight come first. That is best, because the sets of demands that can be served form a polymatroid; the
         flow to the demands above each level of weight is enough to know the sum.
         """
+        if self.unlimited:
+            return float(self.worth[self.reached(up)].sum())
         levels = np.unique(self.weight[self.sink])[::-1]
         if len(levels) == 0:
             return 0.0
@@ -85,6 +113,8 @@ class Graph:
 
     def shares(self, up: Flags) -> Floats:
         """Share served of each node's demand, in the order of `nodes`; NaN without demand; more weight, then table order, first."""
+        if self.unlimited:
+            return np.where(self.demanded, self.reached(up), np.nan)
         places = np.flatnonzero(self.sink)
         share = np.full(len(self.nodes), np.nan)
         chosen = np.zeros(len(self.amount), dtype=bool)
@@ -164,6 +194,10 @@ def graph(
         scale=scale,
         owner=np.concatenate([nodes, nodes, arcs, arcs[back]]),
         weight=np.concatenate([np.zeros(count), np.where(demand > 0, weight, 0.0), np.zeros(len(arcs) + len(back))]),
+        worth=np.where(demand > 0, weight * demand, 0.0),
+        demanded=demand > 0,
+        unlimited=bool(np.all(capacity >= total) and np.all((supply == 0) | (supply >= total))),
+        ways=(np.concatenate([tail, head[back]]), np.concatenate([head, tail[back]])),
         slot=slot[: len(rows)],
         indices=frame.indices,
         indptr=frame.indptr,

@@ -26,6 +26,7 @@ from geo import complaints_intake, registers
 from geo.attachment import attach, without_place
 from geo.crs import Bounds, to_metric, turned
 from geo.decisions import Decided, noted
+from geo.dependencies import Dependencies
 from geo.errors import Finding, SchemaError, finding, raise_errors
 from geo.left_out import left_out, reachable, together
 from geo.messages import message
@@ -108,7 +109,7 @@ class City:
 
     `decided` are the decisions of people about names; `scenario` names the population scenario it stands under, empty is now.
     `evidence` (`geo.evidence.Evidence`) is what was weighed where there are several sources of damage. `roads` are all roads, those
-    outside of every neighbourhood too: ways around lead over them.
+    outside of every neighbourhood too: ways around lead over them. `dependencies` are the needs between networks.
     """
 
     study: Study
@@ -118,6 +119,7 @@ class City:
     scenario: str = ""
     evidence: Evidence | None = None
     roads: Layer | None = None
+    dependencies: Dependencies = field(default_factory=Dependencies)
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:
         """A layer's table, or None where the study has no such layer."""

@@ -26,6 +26,7 @@ from geo.overlay import Floats, Ints, Shapes, middle
 from geo.road_network import road_graph
 from geo.routing import Edges
 from geo.scheme import Scheme
+from geo.utilities import Utilities
 
 GROUPS = facilities.GROUPS
 
@@ -66,26 +67,32 @@ class Mobility:
         return closures.seconds_now(self.closed, self.graph, unknown="closed" if unknown == "closed" else "open")
 
 
-def of(city: City, scheme: Scheme, people: pd.DataFrame) -> Mobility | None:
+def of(city: City, scheme: Scheme, people: pd.DataFrame, made: Utilities | None = None) -> Mobility | None:
     """The network of a city; None where it has no roads or no facility whose place is known.
 
     Parameters
     ----------
     people
         `people` by neighbourhood; NaN unknown.
+    made
+        The networks of the city (`geo.utilities.of`): a facility without the water or power that it needs does not work.
     """
     roads, places = city.roads or city.layers.get("roads"), city.layers.get("facilities")
     if roads is None or places is None or not len(roads.frame):
         return None
     frame = facilities.with_state(places, city.layers.get("damage"), scheme.options.facility_match_m)
-    frame = frame[frame.geometry.notna()]
+    works = facilities.working(frame)
+    if made is not None:
+        supplied = made.facilities_up().reindex(range(len(frame)), fill_value=True).to_numpy(dtype=bool)
+        works = works.mask(~supplied, 0.0)
+    placed = frame.geometry.notna().to_numpy()
+    frame, works = frame[placed], works[placed].to_numpy()
     if frame.empty:
         return None
     limit_m = float(parameters()["attach_m"])
     attached = attach(road_graph(roads), shapely.points(*middle(frame.geometry.to_numpy())), limit_m=limit_m)
     closed = closures.closures(attached.graph, roads, city, scheme)
     group = frame["kind"].map({name: row["group"] for name, row in registers.register("facility_kinds").items()}).to_numpy()
-    works = facilities.working(frame).to_numpy()
     there = attached.node != NOWHERE
 
     def nodes(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Targets:

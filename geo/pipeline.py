@@ -23,6 +23,7 @@ from geo import (
     counterfactual,
     criteria,
     decisions,
+    dependencies,
     evidence,
     explain,
     mobility,
@@ -87,6 +88,7 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
             zones = by_code(layers[name].frame)
     if faults:
         raise LayerError(*faults)
+    needs = dependencies.read(study)
     decided = decisions.read(study.folder)
     zones, noticed = read_zones(layers["neighbourhoods"])
     complained = layers.pop("complaints", None)
@@ -99,7 +101,7 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     if sources:
         sources |= {name: placed[name] for name in (DAMAGE,) if name in placed}
         placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"), evidence.rules(study))
-    return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"))
+    return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"), dependencies=needs)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:

@@ -89,6 +89,8 @@ def describe(
             "sha256": city.decided.sha256,
             "names": [asdict(one) for one in city.decided.made],
         }
+    if city.dependencies.sha256:
+        inputs["dependencies"] = {"file": city.dependencies.file, "sha256": city.dependencies.sha256}
     if city.evidence is not None:
         inputs["evidence"] = evidence.record(city.evidence)
     if city.scenario:  # the id of a run of now stays what it was

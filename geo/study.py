@@ -146,6 +146,12 @@ class EvidenceRules(Model):
     kinds: dict[EvidenceKind, Trust] = Field(default_factory=dict)
 
 
+class DependenciesSpec(Model):
+    """`[dependencies]`: the table of what elements and facilities need of other networks (`geo.dependencies`)."""
+
+    path: FilePath
+
+
 def _not_now(name: str) -> str:
     if name == "now":
         raise PydanticCustomError("reserved", "the name of no scenario")
@@ -170,6 +176,7 @@ class Study(Model):
     layers: dict[LayerName, LayerSpec]
     scenarios: dict[ScenarioName, Scenario] = Field(default_factory=dict)
     evidence: EvidenceRules = Field(default_factory=EvidenceRules)
+    dependencies: DependenciesSpec | None = None
     folder: Path = Field(exclude=True)
 
     def path(self, text: str) -> Path:
@@ -276,6 +283,7 @@ def read_study(folder: Path | str) -> Study:
                 "layers": content.get("layers", {}),
                 "scenarios": content.get("scenarios", {}),
                 "evidence": content.get("evidence", {}),
+                "dependencies": content.get("dependencies"),
                 "folder": path.parent.resolve(),
             }
         )
@@ -288,7 +296,7 @@ def read_study(folder: Path | str) -> Study:
 
 
 def _unknown_tables(content: Mapping[str, Any], where: str) -> list[Finding]:
-    known = ("study", "layers", "scenarios", "evidence")
+    known = ("study", "layers", "scenarios", "evidence", "dependencies")
     return [
         finding(
             "configuration",
@@ -318,6 +326,7 @@ def _missing_files(study: Study) -> list[Finding]:
         )
     files: list[tuple[str, tuple[str | None, ...]]] = [(name, (spec.path, spec.extent)) for name, spec in study.layers.items()]
     files += [(f"scenarios.{name}", (one.path, one.add)) for name, one in study.scenarios.items()]
+    files += [] if study.dependencies is None else [("dependencies", (study.dependencies.path,))]
     for name, texts in files:
         for text in texts:
             if text in (None, "study") or study.path(str(text)).is_file():
