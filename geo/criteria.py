@@ -33,7 +33,9 @@ MEASURED: dict[str, Measured] = {
 }
 
 
-def measure(city: City, scheme: Scheme, people: People, roads: Mobility | None = None, made: Utilities | None = None) -> pd.DataFrame:
+def measure(
+    city: City, scheme: Scheme, people: People, roads: Mobility | None = None, made: Utilities | None = None
+) -> pd.DataFrame:
     """All measures by neighbourhood, in the order of the register.
 
     Parameters

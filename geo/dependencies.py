@@ -3,8 +3,8 @@
 A pumping station needs its feeder, a health centre needs water and power; solar panels or a generator keep it served. Which needs
 which is no matter of distance: people who know the networks write it down, in one table of the study (`[dependencies]` in
 `study.toml`). Each line is one need; lines of one depender that share a `group` are alternatives, of which one is enough.
-`dependee_layer` may be `backup`: then `dependee` says what it is (solar, generator), and it is there. Known bias: fuel, batteries and
-hours of supply are not in it.
+`dependee_layer` may be `backup`: then `dependee` says what it is (solar, generator), and it is there. Known bias: fuel, batteries
+and hours of supply are not in it.
 """
 
 from __future__ import annotations
@@ -61,10 +61,12 @@ def read(study: Study) -> Dependencies:
     if missing:
         said = message("Columns are missing: {columns}.", columns=missing)
         raise StudyError(finding("dependencies-columns", "error", WHERE, said, expected=_expected()))
-    table = table[[*COLUMNS, *(name for name in ("group", "needs") if name in table)]].apply(lambda one: one.map(clean).astype("string"))
+    table = table[[*COLUMNS, *(name for name in ("group", "needs") if name in table)]].apply(
+        lambda one: one.map(clean).astype("string")
+    )
     table.index = pd.RangeIndex(1, len(table) + 1, name="row")
-    table["group"] = table["group"] if "group" in table else ""
-    table["needs"] = (table["needs"] if "needs" in table else pd.Series("", index=table.index)).replace("", NEEDS[0])
+    table["group"] = table.get("group", "")
+    table["needs"] = table.get("needs", pd.Series("", index=table.index)).replace("", NEEDS[0])
     raise_errors(_wrong(table), StudyError)
     return Dependencies(table.astype("string"), path.name, hashlib.sha256(content).hexdigest())
 
@@ -92,8 +94,8 @@ def _wrong(table: pd.DataFrame) -> list[Finding]:
 def usable(dependencies: Dependencies, ids: Mapping[str, Collection[str]]) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     """The needs between elements that are there, and what is said of the others.
 
-    A need whose depender is not there changes nothing; one whose dependee is not there is taken as met, because what nobody has seen
-    is unknown and not broken.
+    A need whose depender is not there changes nothing; one whose dependee is not there is taken as met, because what nobody has
+    seen is unknown and not broken.
 
     Parameters
     ----------
@@ -109,8 +111,7 @@ def usable(dependencies: Dependencies, ids: Mapping[str, Collection[str]]) -> tu
         ("dependee", message("Elements that others need are not in their layers; these needs are taken as met.")),
     ):
         there = [
-            (of := known.get(layer, ())) is None or one in of
-            for layer, one in zip(table[f"{end}_layer"], table[end], strict=True)
+            (of := known.get(layer, ())) is None or one in of for layer, one in zip(table[f"{end}_layer"], table[end], strict=True)
         ]
         astray = table.index[kept & ~pd.Series(there, index=table.index)]
         if len(astray):

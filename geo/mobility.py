@@ -81,12 +81,12 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame, made: Utilities | None 
     if roads is None or places is None or not len(roads.frame):
         return None
     frame = facilities.with_state(places, city.layers.get("damage"), scheme.options.facility_match_m)
-    works = facilities.working(frame)
+    state = facilities.working(frame)
     if made is not None:
         supplied = made.facilities_up().reindex(range(len(frame)), fill_value=True).to_numpy(dtype=bool)
-        works = works.mask(~supplied, 0.0)
+        state = state.mask(~supplied, 0.0)
     placed = frame.geometry.notna().to_numpy()
-    frame, works = frame[placed], works[placed].to_numpy()
+    frame, works = frame[placed], state[placed].to_numpy()
     if frame.empty:
         return None
     limit_m = float(parameters()["attach_m"])

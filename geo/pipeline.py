@@ -33,6 +33,8 @@ from geo import (
     road_works,
     scenarios,
     scoring,
+    utilities,
+    utility_works,
 )
 from geo.errors import Finding, LayerError, TarmimError, errors_in
 from geo.evidence import LAYER as DAMAGE
@@ -113,8 +115,9 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
     step(message("Counting people"))
     people = scenarios.people(city)
     step(message("Measuring damage, roads, networks and facilities"))
-    roads = mobility.of(city, scheme, people.table)
-    measures = criteria.measure(city, scheme, people, roads)
+    networks = utilities.of(city, scheme, people.table)
+    roads = mobility.of(city, scheme, people.table, networks)
+    measures = criteria.measure(city, scheme, people, roads, networks)
     step(message("Scoring and ranking"))
     scores = scoring.score(measures, scheme)
     ranks = ranking.rank(scores.table["score"])
@@ -126,12 +129,13 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
 
     left_out = together([*(layer.left_out for layer in city.layers.values()), people.left_out], city.study.crs)
     findings = [*(one for layer in city.layers.values() for one in layer.findings), *people.findings, *noted(left_out)]
-    findings += [*scoring.cautions(scheme), *beside.findings, *sure.findings]
+    findings += [*scoring.cautions(scheme), *beside.findings, *sure.findings, *(() if networks is None else networks.findings)]
     info = describe(city, scheme, [name for name in registers.register("measures") if name in measures], findings, left_out)
     side_by_side, titles = evidence.tables(city.evidence)
     works = {} if roads is None else {"road_works": road_works.road_works(roads, city)}
     titles |= {name: road_works.titles(table) for name, table in works.items()}
-    info["tables"] = {**beside.labels, **sure.labels, **titles}
+    repairs = {} if networks is None else utility_works.utility_works(networks, city)
+    info["tables"] = {**beside.labels, **sure.labels, **titles, **utility_works.titles(repairs)}
     zones = city.zones[["name_ar", "name_en", "district", "geometry"]].rename_axis("id")
     columns = [
         ranks,
@@ -144,7 +148,7 @@ def assess(city: City, scheme: Scheme, step: Step = silent) -> Run:
         counterfactual.would_be(measures, scheme),
     ]
     table = gpd.GeoDataFrame(pd.concat([zones, *columns], axis=1).copy().rename_axis("id").reset_index(), crs=city.study.crs)
-    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side, **works})
+    return Run(info["run"], info, order(table), left_out, {**beside.tables, **sure.tables, **side_by_side, **works, **repairs})
 
 
 def check(
@@ -152,10 +156,11 @@ def check(
 ) -> tuple[Finding, ...]:
     """Everything that is wrong or odd with a study, its scheme and its layers, in one report; nothing is written."""
     found: list[Finding] = []
-    study = None
+    study = chosen = None
     try:
         study = read_study(folder)
-        found += scoring.cautions(read_scheme(scheme or study.scheme, folder=study.folder))
+        chosen = read_scheme(scheme or study.scheme, folder=study.folder)
+        found += scoring.cautions(chosen)
     except TarmimError as error:
         found += error.findings
     if study is None:
@@ -163,8 +168,10 @@ def check(
     try:
         city = read_city(study, step, accepted=accepted(study))
         people = population.people(city)
+        networks = None if chosen is None else utilities.of(city, chosen, people.table)
     except TarmimError as error:
         return (*found, *error.findings)
+    found += () if networks is None else networks.findings
     for name in study.scenarios:
         try:
             scenarios.people(scenarios.under(city, name))

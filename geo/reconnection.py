@@ -106,7 +106,7 @@ def table(networks: Networks, *, orders: int = 100, seed: int = 1) -> pd.DataFra
     broken = networks.broken
     at = networks.elements.get_indexer(pd.Index(broken, dtype=object)).astype(np.int64)
     now, everything = networks.unmet(networks.working), networks.unmet(np.ones_like(networks.working))
-    shares, error = _every_set(networks, at) if len(at) <= EXACT else _sampled(networks, at, orders, seed)
+    together = shares(networks, orders=orders, seed=seed)
     rows = []
     for one, place in zip(broken, at.tolist(), strict=True):
         alone = now - networks.unmet(_with(networks.working, [place], works=True))
@@ -123,9 +123,28 @@ def table(networks: Networks, *, orders: int = 100, seed: int = 1) -> pd.DataFra
     made = pd.DataFrame(columns, index=pd.Index(broken, name="element", dtype=object))
     for number, name in enumerate(("alone", "last", "needs_also", "dependents")):
         made[name] = pd.Series([row[number] for row in rows], index=made.index, dtype=float if number < 2 else object)
-    made.insert(4, "together", shares)
-    made.insert(5, "together_error", error)
+    made.insert(4, "together", together["fair_people"].to_numpy())
+    made.insert(5, "together_error", together["fair_people_se"].to_numpy())
     return made.sort_values("together", ascending=False, kind="stable")
+
+
+def shares(networks: Networks, *, orders: int = 100, seed: int = 1) -> pd.DataFrame:
+    """The fair share of every broken element in what all repairs bring together; they add up to it.
+
+    Parameters
+    ----------
+    orders
+        As for `table`.
+
+    Returns
+    -------
+    DataFrame
+        Index: element, in the order of the networks. `fair_people` (Shapley), `fair_people_se` (standard error; 0 where exact).
+    """
+    broken = pd.Index(networks.broken, name="element", dtype=object)
+    at = networks.elements.get_indexer(broken).astype(np.int64)
+    fair, error = _every_set(networks, at) if len(at) <= EXACT else _sampled(networks, at, orders, seed)
+    return pd.DataFrame({"fair_people": fair, "fair_people_se": error}, index=broken)
 
 
 def _with(state: Flags, places: list[int], *, works: bool) -> Flags:

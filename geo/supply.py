@@ -41,7 +41,7 @@ def _network(city: City, name: str, people: pd.DataFrame, made: Utilities | None
     layer, zones = city.layers[name], city.zones.index
     if made is None or name not in made.networks.names:
         total = pd.Series(_drawn(city, name), index=zones)
-        shares = {end: total * np.nan for end in ("", "_low", "_high")}
+        shares = dict.fromkeys(("", "_low", "_high"), total * np.nan)
         coverage, note = total * 0.0, "no-sources"
     else:
         mine = (made.elements["layer"] == name).to_numpy()[made.element]

@@ -30,6 +30,7 @@ from geo.study import NETWORKS
 
 TOLERANCE_M = 1.0
 FACILITIES = "facilities"
+Pairs = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -83,22 +84,24 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame, *, tolerance_m: float =
     kinds = registers.register("network_sources")
     layers = {name: city.layers[name].frame for name in NETWORKS if name in city.layers}
     layers = {name: frame[frame.geometry.notna() & ~frame.geometry.is_empty] for name, frame in layers.items()}
-    sources = {
-        name: _kind(frame).isin(kinds[name]["kinds"].split("|")).to_numpy(dtype=bool) for name, frame in layers.items()
-    }
+    sources = {name: _kind(frame).isin(kinds[name]["kinds"].split("|")).to_numpy(dtype=bool) for name, frame in layers.items()}
     layers = {name: frame for name, frame in layers.items() if sources[name].any()}
     if not layers:
         return None
     zones, found = city.zones.geometry.to_numpy(), []
-    nodes, arcs, closers = [], [], []
+    nodes: list[pd.DataFrame] = []
+    arcs: list[pd.DataFrame] = []
+    closers: list[tuple[str, str, str, str]] = []
     for name, frame in layers.items():
         shapes = frame.geometry.to_numpy()
         made = _elements(name, frame, sources[name])
-        start = sum(len(one) for one in nodes)
+        start = sum(map(len, nodes))
         at = np.flatnonzero(shapely.get_dimensions(shapes) == 1)
         pieces = cut(shapes[at], zones)
         found.append((start + at[pieces.line], pieces.zone, pieces.length))
-        _spread(made, at[pieces.line], pieces.zone, pieces.length, people["people"].reindex(city.zones.index).to_numpy(dtype=np.float64))
+        _spread(
+            made, at[pieces.line], pieces.zone, pieces.length, people["people"].reindex(city.zones.index).to_numpy(dtype=np.float64)
+        )
         pairs, closed = joints(shapes, tolerance_m)
         ids = made.index.to_numpy()
         label = [f"{name}~{number}" for number in range(len(pairs))]
@@ -155,7 +158,7 @@ def _spread(made: pd.DataFrame, line: Whole, zone: Whole, metres: Floats, people
         made[column] = np.bincount(line, amount, minlength=len(made))
 
 
-def joints(shapes: Shapes, tolerance_m: float) -> tuple[Whole, list[tuple[int, int]]]:
+def joints(shapes: Shapes, tolerance_m: float) -> tuple[Pairs, list[tuple[int, int]]]:
     """Where elements meet.
 
     Returns
@@ -175,7 +178,9 @@ def joints(shapes: Shapes, tolerance_m: float) -> tuple[Whole, list[tuple[int, i
     line = shapely.get_dimensions(shapes) == 1
     parts, owner = shapely.get_parts(shapes, return_index=True)
     own = owner[line[owner]]
-    tips = np.concatenate([shapely.get_point(parts[line[owner]], 0), shapely.get_point(parts[line[owner]], -1), parts[~line[owner]]])
+    tips = np.concatenate(
+        [shapely.get_point(parts[line[owner]], 0), shapely.get_point(parts[line[owner]], -1), parts[~line[owner]]]
+    )
     of_tip = np.concatenate([own, own, owner[~line[owner]]])
     tip, near = shapely.STRtree(shapes).query(tips, predicate="dwithin", distance=tolerance_m)
     nodes = pd.Series(near[~line[near]]).groupby(tip[~line[near]]).agg(tuple).to_dict()
@@ -205,19 +210,17 @@ def _needs(
     spare = table.loc[table["dependee_layer"] == BACKUP, "dependee"].unique()
     if len(spare):
         more.append(_elements(BACKUP, _there(spare), np.zeros(len(spare), dtype=bool)))
-    lines = [
-        (f"{one.depender_layer}:{one.depender}", f"{one.dependee_layer}:{one.dependee}", one.group, _kind_of_need(one))
-        for one in table.itertuples()
-    ]
-    return (more, lines), findings
+    alone = table["dependee_layer"].isin([FACILITIES, BACKUP])  # they hang on no source
+    lines = zip(
+        table["depender_layer"] + ":" + table["depender"],
+        table["dependee_layer"] + ":" + table["dependee"],
+        table["group"],
+        table["needs"].mask(alone, "working"),
+        strict=True,
+    )
+    return (more, [(str(depender), str(dependee), str(group), str(kind)) for depender, dependee, group, kind in lines]), findings
 
 
 def _there(names: object) -> pd.DataFrame:
     frame = pd.DataFrame({"id": names}, dtype="string")
     return frame.assign(state="none", row=range(1, len(frame) + 1)).astype({"state": "string"})
-
-
-def _kind_of_need(one: object) -> str:
-    """Facilities and back-ups hang on no source."""
-    within = getattr(one, "dependee_layer", "")
-    return "working" if within in (FACILITIES, BACKUP) else str(getattr(one, "needs", ""))

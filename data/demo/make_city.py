@@ -361,6 +361,22 @@ def grow_network(name: str, recipe: Recipe, roads: gpd.GeoDataFrame, break_down:
     return gpd.GeoDataFrame(table, geometry=geometry, crs=roads.crs)
 
 
+def list_needs(recipe: Recipe, layers: dict[str, gpd.GeoDataFrame]) -> pd.DataFrame:
+    """What elements and facilities need: the nearest element of another network, or what they have in reserve instead."""
+    chance, rows = dice(recipe, "needs"), []
+    for plan in recipe["needs"]:
+        mine, other = layers[plan["layer"]], layers[plan["of"]]
+        mine, other = mine[mine["kind"].isin(plan["kinds"])], other[other["kind"].isin(plan["from"])]
+        nearest = other["id"].to_numpy()[shapely.STRtree(other.geometry.to_numpy()).nearest(mine.geometry.to_numpy())]
+        for one, found in zip(mine["id"], nearest, strict=True):
+            spare = chance.random() < plan.get("reserve_share", 0)
+            group = "power" if spare else ""
+            rows.append((plan["layer"], one, plan["of"], found, group, "supplied"))
+            if spare:
+                rows.append((plan["layer"], one, "backup", plan["reserve"], group, "working"))
+    return pd.DataFrame(rows, columns=["depender_layer", "depender", "dependee_layer", "dependee", "group", "needs"])
+
+
 # --- war ------------------------------------------------------------------------------------------------------------
 
 
@@ -728,8 +744,10 @@ def make_city(folder: Path) -> None:
     write_csv(hear_complaints(recipe, houses, severity), folder / "complaints.csv")
     write_parquet(houses[buildings.columns], folder / "buildings.parquet")
     write_parquet(streets.roads, folder / "roads.parquet")
-    for name in recipe["networks"]:
-        write_parquet(grow_network(name, recipe, streets.roads, severity, known), folder / f"{name}.parquet")
+    networks = {name: grow_network(name, recipe, streets.roads, severity, known) for name in recipe["networks"]}
+    for name, layer in networks.items():
+        write_parquet(layer, folder / f"{name}.parquet")
+    write_csv(list_needs(recipe, {**networks, "facilities": facilities}), folder / "dependencies.csv")
     if folder.resolve() != HERE.resolve():
         (folder / "study.toml").write_bytes((HERE / "study.toml").read_bytes())
 
