@@ -23,6 +23,7 @@ from api import (
     run_commands,
     sensitivity_commands,
     survey_commands,
+    utility_commands,
 )
 from api.job_commands import LaterOption
 from api.terminal import (
@@ -131,6 +132,7 @@ app.add_typer(codes_command.app)
 app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
 app.add_typer(network_commands.app)
+app.add_typer(utility_commands.app)
 app.add_typer(people_commands.app)
 app.add_typer(sensitivity_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"

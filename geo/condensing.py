@@ -61,10 +61,13 @@ def condensed(networks: Networks) -> Condensed:
     nodes = networks.nodes[["network", "working"]].iloc[first[order]].copy()
     for column in ("supply", "demand", "people"):
         nodes[column] = np.bincount(place, networks.nodes[column].to_numpy(dtype=np.float64), minlength=len(names))
-    kept = ~inside & (place[tail] != place[head])
+    kept = ~inside
+    needed = np.zeros(len(tail), dtype=bool)  # somebody needs just this one
+    needed[networks.needs.dependee[networks.needs.dependee >= count] - count] = True
+    kept |= needed
     ends = pd.DataFrame({"tail": names[place[tail]], "head": names[place[head]], "working": networks.arcs["working"].to_numpy()})
     arcs = ends.set_axis(networks.arcs.index)[kept]
-    sound = steady[count:][kept]
+    sound = (steady[count:] & ~needed)[kept]
     once = ~sound
     once[sound] = ~arcs[sound].duplicated(["tail", "head"]).to_numpy()
     arcs = arcs[once]

@@ -200,6 +200,22 @@ def write_table(table: pd.DataFrame, path: Path, *, title: Message, lang: Lang) 
     return write_whole(path, lambda staging: staging.write_bytes(csv_bytes(table)))
 
 
+def write_works(table: gpd.GeoDataFrame, said: pd.DataFrame, path: Path, *, layer: str, title: Message, lang: Lang) -> Path:
+    """A list of works: `table` with its places as .gpkg or .geojson (degrees), `said`, in words, without them as .xlsx or .csv.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+    if path.suffix.lower() == ".gpkg":
+        return write_whole(path, lambda staging: pyogrio.write_dataframe(table, staging, layer=layer, driver="GPKG"))
+    if path.suffix.lower() == ".geojson":
+        flat = table.to_crs("EPSG:4326")
+        return write_whole(path, lambda staging: pyogrio.write_dataframe(flat, staging, driver="GeoJSON"))
+    return write_table(said, path, title=title, lang=lang)
+
+
 def write_sheet(table: pd.DataFrame, out: Path | BytesIO, labels: dict[str, Any], *, lang: Lang) -> None:
     """A further table of a run (`Run.tables`, with its labels) as a workbook of one sheet."""
     import xlsxwriter

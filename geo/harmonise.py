@@ -109,7 +109,8 @@ class City:
 
     `decided` are the decisions of people about names; `scenario` names the population scenario it stands under, empty is now.
     `evidence` (`geo.evidence.Evidence`) is what was weighed where there are several sources of damage. `roads` are all roads, those
-    outside of every neighbourhood too: ways around lead over them. `dependencies` are the needs between networks.
+    outside of every neighbourhood too: ways around lead over them; `networks` are the others alike. `dependencies` are the needs
+    between networks.
     """
 
     study: Study
@@ -119,6 +120,7 @@ class City:
     scenario: str = ""
     evidence: Evidence | None = None
     roads: Layer | None = None
+    networks: Mapping[str, Layer] = field(default_factory=dict)
     dependencies: Dependencies = field(default_factory=Dependencies)
 
     def frame(self, name: str) -> gpd.GeoDataFrame | None:

@@ -44,7 +44,7 @@ from geo.left_out import noted, together
 from geo.messages import Message, message
 from geo.run import Run, describe, order
 from geo.scheme import Scheme, read_scheme, without_complaints
-from geo.study import LAYERS, Study, read_study
+from geo.study import LAYERS, NETWORKS, Study, read_study
 
 Step = Callable[[Message], None]
 Accepted = Callable[[Study], Mapping[str, Layer]]
@@ -103,7 +103,8 @@ def read_city(study: Study, step: Step = silent, *, accepted: Mapping[str, Layer
     if sources:
         sources |= {name: placed[name] for name in (DAMAGE,) if name in placed}
         placed[DAMAGE], weighed = weigh(sources, placed.get("buildings"), placed.get("complaints"), evidence.rules(study))
-    return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"), dependencies=needs)
+    whole = {name: layers[name] for name in NETWORKS if name in layers}
+    return City(study, zones, placed, decided, evidence=weighed, roads=layers.get("roads"), networks=whole, dependencies=needs)
 
 
 def _with_findings(layer: Layer, more: tuple[Finding, ...]) -> Layer:

@@ -17,11 +17,10 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 
 from geo.closures import STATES, WORKS
-from geo.export import write_table, write_whole
+from geo.export import write_works
 from geo.harmonise import City, Layer
 from geo.messages import Lang, Message, message
 from geo.mobility import Mobility
@@ -197,10 +196,5 @@ def write(table: gpd.GeoDataFrame, path: Path, lang: Lang) -> Path:
     ExportError
         The place can't be written.
     """
-    if path.suffix.lower() == ".gpkg":
-        return write_whole(path, lambda staging: pyogrio.write_dataframe(table, staging, layer="road_works", driver="GPKG"))
-    if path.suffix.lower() == ".geojson":
-        flat = table.to_crs("EPSG:4326")
-        return write_whole(path, lambda staging: pyogrio.write_dataframe(flat, staging, driver="GeoJSON"))
     said = in_words(table, lang).rename(columns={name: text.render(lang) for name, text in COLUMNS.items()})
-    return write_table(said, path, title=message("Road works"), lang=lang)
+    return write_works(table, said, path, layer="road_works", title=message("Road works"), lang=lang)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
@@ -82,8 +83,7 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame, *, tolerance_m: float =
         How far apart, in metres, ends still meet.
     """
     kinds = registers.register("network_sources")
-    layers = {name: city.layers[name].frame for name in NETWORKS if name in city.layers}
-    layers = {name: frame[frame.geometry.notna() & ~frame.geometry.is_empty] for name, frame in layers.items()}
+    layers = {name: rows(city, name) for name in NETWORKS if name in city.layers}
     sources = {name: _kind(frame).isin(kinds[name]["kinds"].split("|")).to_numpy(dtype=bool) for name, frame in layers.items()}
     layers = {name: frame for name, frame in layers.items() if sources[name].any()}
     if not layers:
@@ -114,6 +114,12 @@ def of(city: City, scheme: Scheme, people: pd.DataFrame, *, tolerance_m: float =
     networks = build(table[["network", "supply", "people", "working"]], pd.concat(arcs), needs)
     element, zone, metres = (np.concatenate(one) for one in zip(*found, strict=True))
     return Utilities(networks, table[["layer", "at", "id", "known", "metres", "metres_unknown"]], element, zone, metres, findings)
+
+
+def rows(city: City, name: str) -> gpd.GeoDataFrame:
+    """The rows of a network that have a place, those outside of every neighbourhood too: supply leads over them."""
+    frame = city.networks.get(name, city.layers[name]).frame
+    return frame[frame.geometry.notna() & ~frame.geometry.is_empty]
 
 
 def _kind(frame: pd.DataFrame) -> pd.Series[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -26,12 +27,13 @@ import pandas as pd
 
 from geo import reconnection, registers
 from geo.condensing import Condensed, condensed
+from geo.export import write_works
 from geo.flow import Flags
 from geo.harmonise import City
 from geo.messages import Lang, Message, message
-from geo.overlay import Floats
+from geo.overlay import OUTSIDE, Floats, locate, middle
 from geo.service import Networks, supplied, up
-from geo.utilities import FACILITIES, Utilities
+from geo.utilities import FACILITIES, Utilities, rows
 
 COLUMNS: Mapping[str, Message] = {
     "id": message("Code"),
@@ -175,10 +177,10 @@ def utility_works(made: Utilities, city: City, *, fair: bool = False) -> dict[st
     for name in (one for one in made.networks.names if f"{one}_works" in TITLES):
         mine = made.elements.index[(made.elements["layer"] == name).to_numpy() & ~made.networks.working[: len(made.elements)]]
         at = [place[one] for one in mine]
-        rows = pd.DataFrame([_row(small, worth, base, found, name, one) for one in at], index=mine, columns=_COUNTED)
-        order = waiting_least(at, found, dict(zip(at, rows["everyone"], strict=True)))
-        rows["people_then"] = pd.Series(_one_by_one(small, worth, found, [at[one] for one in order]), index=mine[order])
-        table = _described(made, city, name, mine).join(rows)
+        counted = pd.DataFrame([_row(small, worth, base, found, name, one) for one in at], index=mine, columns=_COUNTED)
+        order = waiting_least(at, found, dict(zip(at, counted["everyone"], strict=True)))
+        counted["people_then"] = pd.Series(_one_by_one(small, worth, found, [at[one] for one in order]), index=mine[order])
+        table = _described(made, city, name, mine).join(counted)
         table = table if shares is None else table.join(shares)
         columns = [column for column in COLUMNS if column in table]
         tables[f"{name}_works"] = gpd.GeoDataFrame(
@@ -327,17 +329,22 @@ def _short(element: str, name: str) -> str:
 
 
 def _described(made: Utilities, city: City, name: str, mine: pd.Index[str]) -> pd.DataFrame:
-    frame = city.layers[name].frame
-    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty].iloc[made.elements.loc[mine, "at"].to_numpy()]
+    frame = rows(city, name).iloc[made.elements.loc[mine, "at"].to_numpy()]
     text = {
         column: (frame[column] if column in frame else pd.Series(pd.NA, index=frame.index)).astype("string").to_numpy()
-        for column in ("kind", "zone", "state", "functionality")
+        for column in ("kind", "state", "functionality")
     }
-    pieces = pd.DataFrame({"element": made.element, "zone": city.zones.index[made.zone], "metres": made.metres})
-    longest = pieces.sort_values("metres", kind="stable").drop_duplicates("element", keep="last").set_index("element")
-    lies = longest["zone"].reindex(made.elements.index.get_indexer(mine)).set_axis(mine).astype("string")
+    pieces = pd.DataFrame({"element": made.element, "zone": made.zone, "metres": made.metres})
+    longest = pieces.sort_values("metres", kind="stable").drop_duplicates("element", keep="last").set_index("element")["zone"]
+    place = locate(*middle(frame.geometry.to_numpy()), city.zones.geometry.to_numpy())
+    lies = (
+        longest.reindex(made.elements.index.get_indexer(mine))
+        .reset_index(drop=True)
+        .fillna(pd.Series(place))
+        .to_numpy(dtype=np.int64)
+    )
     table = pd.DataFrame({"id": made.elements.loc[mine, "id"].astype("string").to_numpy(), **text}, index=mine)
-    table["zone"] = table["zone"].astype("string").fillna(lies)
+    table["zone"] = pd.Series(city.zones.index[lies], index=mine, dtype="string").mask(lies == OUTSIDE)
     return table.assign(length_m=frame.geometry.length.to_numpy(), geometry=frame.geometry.to_numpy())
 
 
@@ -370,3 +377,15 @@ def in_words(table: pd.DataFrame, lang: Lang) -> pd.DataFrame:
         "functionality": [FUNCTIONALITY[one].render(lang) if isinstance(one, str) else "" for one in table["functionality"]],
     }
     return pd.DataFrame(table.drop(columns="geometry")).assign(**said)
+
+
+def write(table: gpd.GeoDataFrame, path: Path, lang: Lang, name: str) -> Path:
+    """The list as a file, with places as .gpkg or .geojson (degrees), without as .xlsx or .csv.
+
+    Raises
+    ------
+    ExportError
+        The place can't be written.
+    """
+    said = in_words(table, lang).rename(columns={column: text.render(lang) for column, text in COLUMNS.items()})
+    return write_works(table, said, path, layer=name, title=TITLES[name], lang=lang)

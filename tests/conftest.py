@@ -128,6 +128,20 @@ def town_tables() -> dict[str, pd.DataFrame]:
     }
 
 
+def with_nodes(*nodes: tuple[float, float, str, str]) -> Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]:
+    """The town's pipes, W1 to W5, with nodes N1, N2 …: (x, y, kind, functionality)."""
+
+    def add(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        more = pd.DataFrame({"kind": [one[2] for one in nodes], "functionality": [one[3] for one in nodes], "state": None})
+        more["geometry"] = points(*(one[:2] for one in nodes))
+        pipes = table.assign(kind="main", functionality=None, id=[f"W{number + 1}" for number in range(len(table))])
+        return pd.concat([pipes, more.assign(id=[f"N{number + 1}" for number in range(len(more))])], ignore_index=True).set_crs(
+            table.crs
+        )
+
+    return add
+
+
 ENTRIES: dict[str, dict[str, Any]] = {
     "neighbourhoods": {"path": "neighbourhoods.geojson"},
     "buildings": {"path": "buildings.geojson", "extent": "study"},
@@ -148,6 +162,7 @@ def write_town(
     without: tuple[str, ...] = (),
     entries: Mapping[str, Mapping[str, Any]] | None = None,
     surveyed: shapely.Geometry | None = None,
+    needs: str | None = None,
     **tables: pd.DataFrame | Callable[[Any], pd.DataFrame] | str | bytes | None,
 ) -> Path:
     """Write the town's files and `study.toml` into a folder, with what a test changes.
@@ -162,6 +177,8 @@ def write_town(
         By layer, entries of `[layers.<layer>]` in place of the town's; None takes one out.
     surveyed
         What the damage survey looked at; A, B and C by default.
+    needs
+        The table of `[dependencies]`, as text.
     tables
         By layer, another table, a function that changes the town's own, the very bytes of the file, or None: none is written.
     """
@@ -182,6 +199,9 @@ def write_town(
     lines = ["[study]", *(f"{key} = {toml(value)}" for key, value in {**HEAD, **(study or {})}.items())]
     for name, entry in layers.items():
         lines += [f"[layers.{name}]", *(f"{key} = {toml(value)}" for key, value in entry.items())]
+    if needs is not None:
+        lines += ["[dependencies]", 'path = "dependencies.csv"']
+        (folder / "dependencies.csv").write_text(needs, encoding="utf-8")
     (folder / "study.toml").write_text("\n".join(lines), encoding="utf-8")
     return folder
 

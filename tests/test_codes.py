@@ -34,6 +34,7 @@ LOOKED_UP = {
     ("service", "code"): {f"service-{fault}" for fault in ("id", "end", "across", "need", "needs")},
     ("pcodes", "f'pcode-{fault}'"): {f"pcode-{fault}" for fault in pcodes._SAID},
     ("decisions", "f'names-{how}'"): {f"names-{how}" for how in HOW},
+    ("dependencies", "f'{end}-astray'"): {"depender-astray", "dependee-astray"},
     ("untrusted", "code"): set(NOTES), ("untrusted", "reason"): set(ASIDE_REASONS), ("left_out", "str(reason)"): set(REASONS),
 }  # fmt: skip
 
