@@ -98,7 +98,7 @@ def test_not_toml(faults):
 def test_name_that_no_register_holds_lists_the_known_ones(tmp_path, name):
     (tmp_path / "own.toml").write_text(HEAD + ONE, encoding="utf-8")
     (tmp_path / "study").mkdir()
-    with pytest.raises(UnknownNameError, match="Known: default, participatory, rapid") as raised:
+    with pytest.raises(UnknownNameError, match="Known: default, participatory, rapid, services") as raised:
         read_scheme(name, folder=tmp_path / "study")
     assert ("Did you mean 'default'" in str(raised.value)) == (name in ("defualt", "../default", "default.csv"))
 
