@@ -70,6 +70,7 @@ def _write_map(run: Run, city: City, path: Path, lang: Lang) -> Path:
     from maps.page import single_file
 
     layers = {name: layer.frame for name, layer in city.layers.items() if name not in ("neighbourhoods", "population")}
+    layers |= {name: table for name, table in run.tables.items() if name.endswith("_works")}
     return write_whole(path, lambda staging: staging.write_text(single_file(run, layers, lang=lang), encoding="utf-8"))
 
 

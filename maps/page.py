@@ -25,6 +25,7 @@ from geo.messages import LANGS, Lang, message
 from geo.overrides import in_words
 from geo.registers import both, register
 from geo.run import for_sector
+from geo.utility_works import TITLES
 from maps.figures import amount, figure, in_language, on_screen, percent, rank_figure, span
 from maps.palettes import palettes
 from maps.payload import SCORE_DECIMALS, VERTEX_CAP, city_payload, encode, layer_payload
@@ -44,6 +45,7 @@ STYLES: Final = (LEAFLET_CSS, "tarmim.css")
 LANGUAGE_NAMES: Final[dict[Lang, str]] = {"ar": "عربي", "en": "EN"}
 FILE_BYTES: Final = 1_500_000
 FILE_CAPS: Final = (VERTEX_CAP, 20_000, 8_000)
+WORKS_LAYERS: Final = ("road_works", *TITLES)
 LAYER_ORDER: Final = (
     "damage",
     "facilities",
@@ -55,6 +57,7 @@ LAYER_ORDER: Final = (
     "roads",
     "sewerage",
     "telecom",
+    *WORKS_LAYERS,
     "left_out",
 )
 DRAW_ORDER: Final = (
@@ -64,6 +67,7 @@ DRAW_ORDER: Final = (
     "water",
     "telecom",
     "electricity",
+    *WORKS_LAYERS,
     "complaints",
     "damage",
     "facilities",
@@ -175,7 +179,9 @@ def layer_label(name: str) -> dict[str, str]:
     """Name of a context layer in both languages; the bare name for a layer that no register knows."""
     if name == "left_out":
         return both_words("layer_left_out")
-    known = register("layers")
+    known, works = register("layers"), {**TITLES, "road_works": message("Road works")}
+    if name in works:
+        return works[name].both()
     return both(known[name], "name") if name in known else dict.fromkeys(LANGS, name)
 
 

@@ -40,6 +40,8 @@ DOT_AREA_M2 = 5_000.0
 SCORE_DECIMALS = 1
 WGS84 = "EPSG:4326"
 NETWORKS = ("water", "sewerage", "electricity", "telecom")
+WORKS = "_works"  # how tables of works end
+GAINS = ("few", "some", "many", "most")  # people: from 1, 100, 1,000, 10,000
 
 Json = dict[str, Any]
 
@@ -357,7 +359,8 @@ def classified(name: str, frame: gpd.GeoDataFrame) -> tuple[list[Json], NDArray[
     if name == "left_out":
         return by_reason(frame)
     known = palettes()["layer"]
-    rules = known.get("network" if name in NETWORKS else name, known["other"])
+    kind = "network" if name in NETWORKS else "works" if name.endswith(WORKS) else name
+    rules = known.get(kind, known["other"])
     fields = facts(name, frame)
     codes = np.full(len(frame), len(rules) - 1, dtype=np.int64)
     for code, rule in reversed(list(enumerate(rules))):
@@ -390,6 +393,9 @@ def facts(name: str, frame: gpd.GeoDataFrame) -> dict[str, pd.Series[Any]]:
         if "functionality" in frame:
             works = {"functional": "yes", "affected": "no", "partial": "no", "not_functional": "no"}
             found["works"] = frame["functionality"].astype("string").map(works)
+    if name.endswith(WORKS):
+        gained = frame["people_then" if "people_then" in frame else "people"]
+        found["gain"] = pd.cut(gained.round(), [1, 100, 1_000, 10_000, np.inf], right=False, labels=list(GAINS)).astype("string")
     return found
 
 

@@ -21,9 +21,9 @@ router = APIRouter(tags=["pages"])
 def drawn(held: Held) -> list[str]:
     """Layers that the map can draw beside the neighbourhoods."""
     named = [name for name, one in held.city.layers.items() if name not in ("neighbourhoods", "population")]
-    return [name for name in named if isinstance(held.city.layers[name].frame, gpd.GeoDataFrame)] + (
-        ["left_out"] if len(held.run.left_out) else []
-    )
+    works = [name for name, table in held.run.tables.items() if isinstance(table, gpd.GeoDataFrame) and len(table)]
+    layers = [name for name in named if isinstance(held.city.layers[name].frame, gpd.GeoDataFrame)]
+    return [*layers, *works, *(["left_out"] if len(held.run.left_out) else [])]
 
 
 @router.get("/", include_in_schema=False)
