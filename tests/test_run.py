@@ -125,7 +125,7 @@ def test_half_a_run_is_never_seen(town_run, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(gpd.GeoDataFrame, "to_parquet", full)
-    with pytest.raises(ExportError, match="No space left on device") as raised:
+    with pytest.raises(ExportError, match="no room on the disk") as raised:
         save(town_run, tmp_path / "runs")
     assert raised.value.render("ar")
     assert list((tmp_path / "runs").iterdir()) == []

@@ -374,7 +374,8 @@ def list_needs(recipe: Recipe, layers: dict[str, gpd.GeoDataFrame]) -> pd.DataFr
             rows.append((plan["layer"], one, plan["of"], found, group, "supplied"))
             if spare:
                 rows.append((plan["layer"], one, "backup", plan["reserve"], group, "working"))
-    return pd.DataFrame(rows, columns=["depender_layer", "depender", "dependee_layer", "dependee", "group", "needs"])
+    table = pd.DataFrame(rows, columns=["depender_layer", "depender", "dependee_layer", "dependee", "group", "needs"])
+    return table.assign(method="generated (مولّد)")
 
 
 # --- war ------------------------------------------------------------------------------------------------------------
