@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import models
 from api.negotiation import answer
-from api.state import HeldStudy
+from api.state import HeldStudy, ReadingStore
+from geo.records import JOB_STATES
 
 router = APIRouter(tags=["service"])
 
@@ -17,6 +21,24 @@ router = APIRouter(tags=["service"])
 def healthz(held: HeldStudy) -> models.Health:
     """Say that the service is up, and which run it shows."""
     return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+
+
+@router.get("/readyz", name="readyz", responses={503: {"content": {"application/problem+json": {}}, "description": "Not ready"}})
+def readyz(held: HeldStudy, store: ReadingStore) -> models.Health:
+    """Say whether requests can be answered: the study is read, and the store, where there is one, answers too."""
+    if store is not None:
+        store.runs()
+    return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+
+
+@router.get("/metrics", name="metrics", response_class=PlainTextResponse)
+def metrics(request: Request, store: ReadingStore) -> Response:
+    """Give counts and times of requests, and the jobs by state, as Prometheus reads them."""
+    meter = request.app.state.meter
+    counts = Counter(one.state for one in store.jobs()) if store is not None else Counter()
+    for state in JOB_STATES:
+        meter.jobs.labels(state).set(counts[state])
+    return Response(meter.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/runs/current", name="run", response_model=dict)
