@@ -23,7 +23,7 @@ from starlette.datastructures import MutableHeaders
 
 from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
-from api.routes import jobs, layers, lists, pages, service, works
+from api.routes import features, jobs, layers, lists, pages, service, tiles, works
 from api.settings import Settings
 from api.state import Held, load
 from geo.errors import TarmimError, finding
@@ -122,6 +122,8 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
     errors.install(app)
     for part in (service, layers, lists, jobs, pages, works):
         app.include_router(part.router, dependencies=[Depends(only_known_parameters)], responses=lists.PROBLEMS)
+    for ogc in (features, tiles):
+        app.include_router(ogc.router, dependencies=[Depends(only_known_parameters)], responses=features.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Guard)
@@ -217,12 +219,17 @@ def _reporting(scope: Scope, send: Send) -> Send:
 def only_known_parameters(request: Request) -> None:
     """Refuse a query parameter that the address does not know, or that stands twice: a slip must not pass in silence.
 
+    A route whose parameters depend on what is asked for (properties of a collection) gives their names by an attribute of its
+    function, `more_parameters(request)`.
+
     Raises
     ------
     RequestError
         With the known names.
     """
-    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    route = request.scope["route"]
+    known = [one.alias for one in route.dependant.query_params]
+    known += getattr(route.endpoint, "more_parameters", lambda _: ())(request)
     given = [name for name, _ in request.query_params.multi_items()]
     stray = [unknown("query", name, known) for name in dict.fromkeys(given) if name not in known]
     twice = [

@@ -28,6 +28,7 @@ class SettingsError(TarmimError):
     """A setting that the service refuses to start with."""
 
 
+OGC = "OGC API"  # tag of the routes that follow it
 STATUS: dict[type[TarmimError], int] = {
     NotFoundError: 404,
     UnknownNameError: 404,
@@ -57,6 +58,12 @@ def status_of(error: TarmimError) -> int:
     (404, 422)
     """
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def refused(request: Request, status: int) -> int:
+    """The status of a refusal: 400 in place of 422 where the address follows OGC API, whose clients look for it."""
+    tags = getattr(request.scope.get("route"), "tags", ())
+    return 400 if status == 422 and OGC in tags else status
 
 
 def problem(request: Request, status: int, findings: Sequence[Finding] = (), headers: dict[str, str] | None = None) -> Response:
@@ -120,11 +127,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TarmimError)
     async def tarmim_error(request: Request, error: TarmimError) -> Response:
-        return problem(request, status_of(error), error.findings)
+        return problem(request, refused(request, status_of(error)), error.findings)
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
-        return problem(request, 422, [_fault(one) for one in error.errors()])
+        return problem(request, refused(request, 422), [_fault(one) for one in error.errors()])
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

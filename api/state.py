@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Annotated, Any
+from weakref import finalize
 
 import geopandas as gpd
 from fastapi import Depends, Request
@@ -14,10 +19,11 @@ from fastapi import Depends, Request
 from api.errors import NotFoundError, unknown
 from api.settings import Settings
 from api.terminal import accepted, with_overrides
-from geo import pipeline
+from geo import pipeline, tiles, windows
 from geo.harmonise import City
 from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
+from geo.windows import Collection
 
 KEPT = 32
 
@@ -33,6 +39,7 @@ class Held:
         self.run = run
         self._made: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._placed: dict[str, gpd.GeoDataFrame] = {}
+        self._collections: dict[str, Collection] = {}
         self._lock = Lock()
 
     @property
@@ -79,6 +86,32 @@ class Held:
                 shaped = frame if isinstance(frame, gpd.GeoDataFrame) else gpd.GeoDataFrame(frame, geometry=[None] * len(frame))
                 self._placed[name] = (shaped if shaped.crs else shaped.set_crs(self.city.study.crs)).to_crs("EPSG:4326")
             return self._placed[name]
+
+    def collection(self, name: str) -> Collection:
+        """The features of a collection (`geo.windows`), numbered; made once.
+
+        Raises
+        ------
+        NotFoundError
+            With the known names.
+        """
+        known = windows.names(self.city, self.run)
+        if name not in known:
+            raise NotFoundError(unknown("collections", name, known))
+        with self._lock:
+            if name not in self._collections:
+                self._collections[name] = windows.collection(name, self.city, self.run)
+            return self._collections[name]
+
+    @cached_property
+    def tiles_folder(self) -> Path:
+        """Where files of tiles are kept: in the study's folder where it has a store, else in one that goes with this process."""
+        folder = self.city.study.folder
+        if (folder / "catalogue.sqlite").is_file() and os.access(folder, os.W_OK):
+            return folder / tiles.FOLDER
+        self._gone = TemporaryDirectory(prefix="tarmim-tiles-", ignore_cleanup_errors=True)
+        finalize(self, self._gone.cleanup)
+        return Path(self._gone.name)
 
     def made(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
         """What `make` gives, kept for the next time; the least used of 32 goes first."""
