@@ -183,7 +183,7 @@ def boxes(sides: tuple[float, float, float, float], crs: pyproj.CRS | str = WGS8
     if west > east:
         return shapely.multipolygons([shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)])
     if pyproj.CRS(crs) == pyproj.CRS(WGS84):
-        return shapely.box(west, south, east, north)
+        return shapely.envelope(shapely.multipoints([(west, south), (east, north)]))  # a point or a line where it has no area
     size = max(east - west, north - south)
     outline = shapely.segmentize(shapely.box(west, south, east, north), size / 50 if size else 1.0)
     return gpd.GeoSeries([outline], crs=crs).to_crs(WGS84).iloc[0]
