@@ -6,6 +6,7 @@ are put together from the fragments that shapely writes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from fastapi.responses import Response
 from api import models
 from api.errors import OGC, NotFoundError, problem, unknown
 from api.negotiation import accepted, answer, language
+from api.openapi30 import described
 from api.queries import OWN, Asked, asked, crs_list
 from api.routes.tiles import JSON, SET, CollectionName
 from api.state import Held, HeldStudy
@@ -33,6 +35,7 @@ router = APIRouter(prefix="/ogc", tags=[OGC])
 GEOJSON = "application/geo+json"
 HTML = "text/html"
 SCHEMA = "application/schema+json"
+OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 MEDIA = {"json": JSON, "html": HTML}
 ITEM_MEDIA = {"json": GEOJSON, "html": HTML}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -42,7 +45,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 CONFORMS = [
     *(f"http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/{one}" for one in ("core", "landing-page", "json", "html")),
     "http://www.opengis.net/spec/ogcapi-common-2/1.0/conf/collections",
-    *(f"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/{one}" for one in ("core", "geojson", "html")),
+    *(f"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/{one}" for one in ("core", "oas30", "geojson", "html")),
     "http://www.opengis.net/spec/ogcapi-features-2/1.0/conf/crs",
     *(f"http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/{one}" for one in ("queryables", "filter", "features-filter")),
     *(
@@ -126,17 +129,18 @@ def _browse(request: Request, name: str, lang: Lang, **named: str) -> str:
 # ------------------------------------------------------------------------------------------------------------------ the service
 
 
+@router.get("/", include_in_schema=False)  # OWSLib asks there
 @router.get("", name="ogc", response_model=dict, responses=HTML_TOO)
 def landing(request: Request, held: HeldStudy, f: Form = None, lang: Spoken = None) -> Response:
     """Give the entrance of the service: what it has and where."""
     spoken = language(request)
-    described = str(request.url_for("openapi"))
+    api = str(request.url_for("ogc_api"))
     body: dict[str, Any] = {
         "title": held.run.info["study"]["name"][spoken],
         "description": gettext("What the city repairs first, and the layers that this follows from.", spoken),
         "links": [
-            link("service-desc", "application/vnd.oai.openapi+json;version=3.1", described),
-            link("service-desc", JSON, described),
+            link("service-desc", OPENAPI, api),
+            link("service-desc", "application/vnd.oai.openapi+json;version=3.1", str(request.url_for("openapi"))),
             link("service-doc", HTML, f"{request.url_for('ogc')}?f=html"),
             link("conformance", JSON, str(request.url_for("conformance"))),
             link("http://www.opengis.net/def/rel/ogc/1.0/conformance", JSON, str(request.url_for("conformance"))),
@@ -152,11 +156,19 @@ def landing(request: Request, held: HeldStudy, f: Form = None, lang: Spoken = No
         links = [
             (gettext("Collections", spoken), _browse(request, "collections", spoken)),
             (gettext("Conformance", spoken), _browse(request, "conformance", spoken)),
-            ("OpenAPI", described),
+            ("OpenAPI", api),
         ]
         return Listed(body["title"], [body["description"]], links)
 
     return _sent(request, held, body, page, form=f)
+
+
+@router.get("/api", name="ogc_api", response_model=dict, responses={200: {"content": {OPENAPI: {}}}})
+def description(request: Request) -> Response:
+    """Give the description of these addresses as OpenAPI 3.0; /openapi.json has all of the service as 3.1."""
+    made = described(request.app.openapi(), below=router.prefix, server=str(request.base_url).rstrip("/"))
+    content = orjson.dumps(made)
+    return answer(request, lambda: content, version=hashlib.sha256(content).hexdigest(), media_type=OPENAPI)
 
 
 @router.get("/conformance", name="conformance", response_model=dict, responses=HTML_TOO)
