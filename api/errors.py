@@ -12,7 +12,17 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.negotiation import language
-from geo.errors import ExportError, Finding, LayerError, SchemeError, StudyError, TarmimError, UnknownNameError, finding
+from geo.errors import (
+    ExportError,
+    Finding,
+    LayerError,
+    NotInstalledError,
+    SchemeError,
+    StudyError,
+    TarmimError,
+    UnknownNameError,
+    finding,
+)
 from geo.messages import LANGS, Message, message
 
 
@@ -37,6 +47,7 @@ STATUS: dict[type[TarmimError], int] = {
     StudyError: 422,
     LayerError: 422,
     ExportError: 507,
+    NotInstalledError: 501,
     TarmimError: 422,
 }
 TITLES: dict[int, Message] = {
@@ -45,6 +56,7 @@ TITLES: dict[int, Message] = {
     404: message("There is nothing at this address"),
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
+    501: message("The service can't do that here"),
     422: message("The request holds something that can't be used"),
     500: message("The service failed; the fault is recorded"),
     507: message("The disk is full or can't be written"),
