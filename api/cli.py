@@ -297,8 +297,9 @@ def ranked(
     by: str,
     origin: str,
     scenario: str = "now",
+    with_tiles: bool = False,
 ) -> tuple[Run, Path]:
-    """The run of a study and the folder that its files for people were written to."""
+    """The run of a study and the folder that its files for people were written to; its vector tiles too where asked."""
     from geo import export
 
     city, run = _assessed(study, scheme, step, scenario=scenario)
@@ -307,6 +308,10 @@ def ranked(
     run = with_overrides(run, city.study, database())
     export.export(run, folder)
     _write_map(run, city, folder / "map.html", lang)
+    if with_tiles:
+        from geo import tiles
+
+        tiles.make_all(city, run, city.study.folder / tiles.FOLDER, step)
     return run, folder
 
 

@@ -57,6 +57,7 @@ TITLES: dict[int, Message] = {
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
     501: message("The service can't do that here"),
+    415: message("The request must be JSON and say so: Content-Type: application/json"),
     422: message("The request holds something that can't be used"),
     500: message("The service failed; the fault is recorded"),
     507: message("The disk is full or can't be written"),

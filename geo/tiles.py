@@ -24,6 +24,7 @@ import pyogrio
 import shapely
 from pmtiles.tile import TileType, deserialize_directory, deserialize_header, zxy_to_tileid
 
+from geo import windows
 from geo.errors import TarmimError, finding
 from geo.export import write_whole
 from geo.messages import message
@@ -31,6 +32,9 @@ from geo.messages import message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from geo.harmonise import City
+    from geo.messages import Message
+    from geo.run import Run
     from geo.windows import Collection
 
 RECIPE = 1  # to be raised with every change of what stands in a tile
@@ -98,6 +102,16 @@ def make(of: Collection, folder: Path) -> Path | None:
         )
 
     return write_whole(path, write)
+
+
+def make_all(city: City, run: Run, folder: Path, step: Callable[[Message], None] = lambda _: None) -> list[Path]:
+    """The files of tiles of every collection of a study and its run; those that are there already are left as they are."""
+    made = []
+    for name in windows.names(city, run):
+        of = windows.collection(name, city, run)
+        step(message("Making tiles of {layer}", layer=of.title))
+        made.append(make(of, folder))
+    return [path for path in made if path is not None]
 
 
 @dataclass(frozen=True)

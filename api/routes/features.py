@@ -58,6 +58,7 @@ CONFORMS = [
             "basic-spatial-functions",
         )
     ),
+    *(f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{one}" for one in ("core", "json", "job-list")),
     *(
         f"http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/{one}"
         for one in ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt")
@@ -146,6 +147,8 @@ def landing(request: Request, held: HeldStudy, f: Form = None, lang: Spoken = No
             link("http://www.opengis.net/def/rel/ogc/1.0/conformance", JSON, str(request.url_for("conformance"))),
             link("data", JSON, str(request.url_for("collections"))),
             link("http://www.opengis.net/def/rel/ogc/1.0/data", JSON, str(request.url_for("collections"))),
+            link("http://www.opengis.net/def/rel/ogc/1.0/processes", JSON, str(request.url_for("processes"))),
+            link("http://www.opengis.net/def/rel/ogc/1.0/job-list", JSON, str(request.url_for("ogc_jobs"))),
             link("http://www.opengis.net/def/rel/ogc/1.0/tiling-schemes", JSON, str(request.url_for("tile_matrix_sets"))),
         ],
     }
