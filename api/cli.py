@@ -23,6 +23,7 @@ from api import (
     run_commands,
     sensitivity_commands,
     survey_commands,
+    tile_commands,
 )
 from api.job_commands import LaterOption
 from api.terminal import (
@@ -133,6 +134,7 @@ app.add_typer(method_commands.app)
 app.add_typer(network_commands.app)
 app.add_typer(people_commands.app)
 app.add_typer(sensitivity_commands.app)
+app.add_typer(tile_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]

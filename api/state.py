@@ -105,9 +105,10 @@ class Held:
 
     @cached_property
     def tiles_folder(self) -> Path:
-        """Where files of tiles are kept: in the study's folder where it has a store, else in one that goes with this process."""
+        """Where files of tiles are kept: in the study's folder where that can be, else in one that goes with this process."""
         folder = self.city.study.folder
-        if (folder / "catalogue.sqlite").is_file() and os.access(folder, os.W_OK):
+        kept = (folder / "catalogue.sqlite").is_file() or (folder / tiles.FOLDER).is_dir()
+        if kept and os.access(folder, os.W_OK):
             return folder / tiles.FOLDER
         self._gone = TemporaryDirectory(prefix="tarmim-tiles-", ignore_cleanup_errors=True)
         finalize(self, self._gone.cleanup)

@@ -26,7 +26,7 @@ def client():
         yield one
 
 
-@pytest.mark.parametrize("path", DESCRIBED["paths"])
+@pytest.mark.parametrize("path", [path for path, ways in DESCRIBED["paths"].items() if "get" in ways])
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
 def test_answers_are_as_described(client, path, mode):
     operation = schemathesis.openapi.from_dict(DESCRIBED)[path]["GET"]
