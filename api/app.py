@@ -26,7 +26,22 @@ from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
 from api.operations import Meter
 from api.people import allowed
-from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
+from api.routes import (
+    features,
+    jobs,
+    layers,
+    lists,
+    pages,
+    people,
+    processes,
+    publishing,
+    runs,
+    service,
+    surveys,
+    tiles,
+    uploads,
+    works,
+)
 from api.settings import Settings
 from api.state import Held, Shelf, load
 from geo.accounts import has_admin
@@ -119,8 +134,11 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
     app.state.settings = chosen
     app.state.meter = Meter()
     errors.install(app)
-    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
-        app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
+    rules = [Depends(allowed), Depends(only_known_parameters)]
+    for part in (service, layers, lists, jobs, pages, works, runs, surveys, uploads, people, publishing):
+        app.include_router(part.router, dependencies=rules, responses=lists.PROBLEMS)
+    for ogc in (features, tiles, processes):
+        app.include_router(ogc.router, dependencies=rules, responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Guard)
@@ -241,12 +259,17 @@ def _reporting(scope: Scope, send: Send) -> Send:
 def only_known_parameters(request: Request) -> None:
     """Refuse a query parameter that the address does not know, or that stands twice: a slip must not pass in silence.
 
+    A route whose parameters depend on what is asked for (properties of a collection) gives their names by an attribute of its
+    function, `more_parameters(request)`.
+
     Raises
     ------
     RequestError
         With the known names.
     """
-    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    route = request.scope["route"]
+    known = [one.alias for one in route.dependant.query_params]
+    known += getattr(route.endpoint, "more_parameters", lambda _: ())(request)
     given = [name for name, _ in request.query_params.multi_items()]
     stray = [unknown("query", name, known) for name in dict.fromkeys(given) if name not in known]
     twice = [

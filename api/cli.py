@@ -24,6 +24,7 @@ from api import (
     run_commands,
     sensitivity_commands,
     survey_commands,
+    tile_commands,
     utility_commands,
 )
 from api.job_commands import LaterOption
@@ -138,6 +139,7 @@ app.add_typer(utility_commands.app)
 app.add_typer(account_commands.app)
 app.add_typer(people_commands.app)
 app.add_typer(sensitivity_commands.app)
+app.add_typer(tile_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help=N_("Folder of the study (it holds study.toml)"))]
@@ -302,8 +304,9 @@ def ranked(
     by: str,
     origin: str,
     scenario: str = "now",
+    with_tiles: bool = False,
 ) -> tuple[Run, Path]:
-    """The run of a study and the folder that its files for people were written to."""
+    """The run of a study and the folder that its files for people were written to; its vector tiles too where asked."""
     from geo import export
 
     city, run = _assessed(study, scheme, step, scenario=scenario)
@@ -312,6 +315,10 @@ def ranked(
     run = with_overrides(run, city.study, database())
     export.export(run, folder)
     _write_map(run, city, folder / "map.html", lang)
+    if with_tiles:
+        from geo import tiles
+
+        tiles.make_all(city, run, city.study.folder / tiles.FOLDER, step)
     return run, folder
 
 

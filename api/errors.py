@@ -12,7 +12,18 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.negotiation import language
-from geo.errors import ExportError, Finding, LayerError, SchemeError, StudyError, TarmimError, UnknownNameError, finding
+from geo.catalogue import StoreError
+from geo.errors import (
+    ExportError,
+    Finding,
+    LayerError,
+    NotInstalledError,
+    SchemeError,
+    StudyError,
+    TarmimError,
+    UnknownNameError,
+    finding,
+)
 from geo.messages import LANGS, Message, message
 
 
@@ -52,6 +63,7 @@ class TooLargeError(TarmimError):
     """More bytes than are taken."""
 
 
+OGC = "OGC API"  # tag of the routes that follow it
 STATUS: dict[type[TarmimError], int] = {
     NotFoundError: 404,
     UnknownNameError: 404,
@@ -65,6 +77,7 @@ STATUS: dict[type[TarmimError], int] = {
     StudyError: 422,
     LayerError: 422,
     ExportError: 507,
+    NotInstalledError: 501,
     TarmimError: 422,
 }
 BY_CODE = {
@@ -89,7 +102,8 @@ TITLES: dict[int, Message] = {
     406: message("None of the formats asked for is offered"),
     409: message("It does not fit what is there now"),
     413: message("The request is too large"),
-    415: message("This kind of content is not taken"),
+    415: message("The request must be JSON and say so: Content-Type: application/json"),
+    501: message("The service can't do that here"),
     422: message("The request holds something that can't be used"),
     423: message("Somebody else is at it"),
     429: message("Too many requests"),
@@ -107,7 +121,7 @@ def status_of(error: TarmimError) -> int:
     (404, 422)
     """
     by_class = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return BY_CODE.get(error.findings[0].code, by_class) if error.findings else by_class
+    return BY_CODE.get(error.findings[0].code, by_class) if isinstance(error, StoreError) else by_class
 
 
 def headers_of(error: TarmimError) -> dict[str, str]:
@@ -115,6 +129,12 @@ def headers_of(error: TarmimError) -> dict[str, str]:
     if isinstance(error, SignInError):
         return {"WWW-Authenticate": "Bearer"}
     return {"Retry-After": str(error.after_s)} if isinstance(error, TooManyError) else {}
+
+
+def refused(request: Request, status: int) -> int:
+    """The status of a refusal: 400 in place of 422 where the address follows OGC API, whose clients look for it."""
+    tags = getattr(request.scope.get("route"), "tags", ())
+    return 400 if status == 422 and OGC in tags else status
 
 
 def problem(request: Request, status: int, findings: Sequence[Finding] = (), headers: dict[str, str] | None = None) -> Response:
@@ -178,11 +198,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TarmimError)
     async def tarmim_error(request: Request, error: TarmimError) -> Response:
-        return problem(request, status_of(error), error.findings, headers_of(error))
+        return problem(request, refused(request, status_of(error)), error.findings, headers_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
-        return problem(request, 422, [_fault(one) for one in error.errors()])
+        return problem(request, refused(request, 422), [_fault(one) for one in error.errors()])
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

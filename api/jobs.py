@@ -118,7 +118,14 @@ def _rank(work: Work) -> tuple[str, Message]:
     from api.cli import ranked
 
     run, folder = ranked(
-        work.study.folder, None, work.job.given.get("scheme"), "ar", work.step, by=work.job.who, origin=_origin(work.job)
+        work.study.folder,
+        None,
+        work.job.given.get("scheme"),
+        "ar",
+        work.step,
+        by=work.job.who,
+        origin=_origin(work.job),
+        with_tiles=True,
     )
     return run.id, message("Written to {folder}", folder=folder.name)
 

@@ -219,3 +219,34 @@ class Jobs(BaseModel):
 
     jobs: list[Job]
     numberMatched: int  # noqa: N815  # as in the other lists
+
+
+class RunSummary(BaseModel):
+    """A run that can be asked for."""
+
+    id: str = Field(examples=["3f2a9c0d1e4b5f67"])
+    scheme: str
+    made_at: datetime.datetime | None = Field(description="Null where the run is shown and was not kept")
+    published_at: datetime.datetime | None
+    shown: bool = Field(description="Whether the service shows this run")
+    datasets: list[str] = Field(description="Datasets that it read")
+    files: dict[str, str] = Field(description="SHA-256 of its files, by name")
+    href: str = Field(examples=["/runs/3f2a9c0d1e4b5f67"])
+    priorities: str = Field(description="Its list", examples=["/priorities?run=3f2a9c0d1e4b5f67"])
+
+
+class Runs(BaseModel):
+    """The runs of the study, newest first."""
+
+    runs: list[RunSummary]
+    numberMatched: int  # noqa: N815  # as in the other lists
+
+
+class Difference(BaseModel):
+    """What moved between two runs."""
+
+    before: str
+    after: str
+    items: list[dict[str, Any]] = Field(description="Neighbourhoods ranked in both: the parts sum to the change of rank")
+    apart: list[dict[str, Any]] = Field(description="Neighbourhoods that are not ranked in both, with the reason")
+    findings: list[dict[str, Any]]

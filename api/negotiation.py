@@ -10,6 +10,8 @@ from fastapi.responses import Response
 
 from geo.messages import LANGS, Lang
 
+FOREVER = "public, max-age=31536000, immutable"
+
 
 def _preferred(header: str) -> list[str]:
     """Values of an Accept header, most wanted first; those refused with `q=0` are left out.

@@ -50,9 +50,16 @@ RIGHTS: Mapping[str, Right] = {
     # open to everybody, the published run to the public
     **dict.fromkeys(("entrance", "healthz", "readyz", "openapi", "sign_in_page", "sign_in", "sign_out"), OPEN),
     **dict.fromkeys(("priorities", "priority", "left_out", "run", "works", "map_page", "map_data", "map_layer"), READERS),
+    **dict.fromkeys(("runs", "run_info", "difference"), READERS),
+    **dict.fromkeys(
+        ("ogc", "landing", "ogc_api", "conformance", "collections", "collection", "queryables", "items", "item"), READERS
+    ),
+    **dict.fromkeys(("tile_matrix_sets", "tile_matrix_set", "tilesets", "tileset", "tile", "scores"), READERS),
+    **dict.fromkeys(("processes", "process"), READERS),
     # what surveys say of single houses is for those who work on it
     **dict.fromkeys(("layers", "layer"), Right(SIGNED_IN)),
-    **dict.fromkeys(("jobs", "job", "decisions", "runs"), Right(PLANNERS)),
+    **dict.fromkeys(("jobs", "job", "decisions", "ogc_jobs", "ogc_job", "job_results", "job_events"), Right(PLANNERS)),
+    **dict.fromkeys(("execute", "dismiss"), Right(PLANNERS, "decide")),
     # surveys: a partner and a directorate see their own
     **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview"), Right(SIGNED_IN)),
     **dict.fromkeys(
@@ -134,7 +141,24 @@ def local() -> str:
 
 
 def asking(request: Request) -> Person:
-    """Who asks.
+    """Who asks; kept with the request.
+
+    Raises
+    ------
+    SignInError
+        A token was shown that does not hold.
+    """
+    request.state.person = found = _shown(request)
+    return found
+
+
+def public(request: Request) -> bool:
+    """Whether the public asks, which sees published runs only."""
+    return bool(request.state.person.role == "public")
+
+
+def _shown(request: Request) -> Person:
+    """Who shows a token or a cookie, and who shows none.
 
     Raises
     ------

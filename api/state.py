@@ -10,12 +10,17 @@ import datetime
 import hashlib
 import logging
 import math
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock, Thread
 from typing import Annotated, Any
+from weakref import finalize
 
 import geopandas as gpd
 from fastapi import Depends, Request
@@ -24,7 +29,7 @@ from api.errors import NotFoundError, unknown
 from api.people import Asking, Known
 from api.settings import Settings
 from api.terminal import accepted, with_overrides
-from geo import pipeline
+from geo import pipeline, tiles, windows
 from geo.catalogue import FILE
 from geo.errors import TarmimError, finding
 from geo.harmonise import City
@@ -32,6 +37,7 @@ from geo.messages import message
 from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
 from geo.store import Store
+from geo.windows import Collection
 
 log = logging.getLogger("tarmim.api")
 KEPT = 32
@@ -49,6 +55,7 @@ class Held:
         self.run = run
         self._made: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._placed: dict[str, gpd.GeoDataFrame] = {}
+        self._collections: dict[str, Collection] = {}
         self._lock = Lock()
 
     @property
@@ -95,6 +102,33 @@ class Held:
                 shaped = frame if isinstance(frame, gpd.GeoDataFrame) else gpd.GeoDataFrame(frame, geometry=[None] * len(frame))
                 self._placed[name] = (shaped if shaped.crs else shaped.set_crs(self.city.study.crs)).to_crs("EPSG:4326")
             return self._placed[name]
+
+    def collection(self, name: str) -> Collection:
+        """The features of a collection (`geo.windows`), numbered; made once.
+
+        Raises
+        ------
+        NotFoundError
+            With the known names.
+        """
+        known = windows.names(self.city, self.run)
+        if name not in known:
+            raise NotFoundError(unknown("collections", name, known))
+        with self._lock:
+            if name not in self._collections:
+                self._collections[name] = windows.collection(name, self.city, self.run)
+            return self._collections[name]
+
+    @cached_property
+    def tiles_folder(self) -> Path:
+        """Where files of tiles are kept: in the study's folder where that can be, else in one that goes with this process."""
+        folder = self.city.study.folder
+        kept = (folder / "catalogue.sqlite").is_file() or (folder / tiles.FOLDER).is_dir()
+        if kept and os.access(folder, os.W_OK):
+            return folder / tiles.FOLDER
+        self._gone = TemporaryDirectory(prefix="tarmim-tiles-", ignore_cleanup_errors=True)
+        finalize(self, self._gone.cleanup)
+        return Path(self._gone.name)
 
     def made(self, key: tuple[object, ...], make: Callable[[], bytes]) -> bytes:
         """What `make` gives, kept for the next time; the least used of 32 goes first."""

@@ -8,7 +8,8 @@
     │   └── SchemaError          columns, ids, geometry types
     ├── UnknownNameError         a name that no register holds
     ├── ExportError              a place that can't be written
-    └── NeedsError               prerequisites that can't be met
+    ├── NeedsError               prerequisites that can't be met
+    └── NotInstalledError        a program that a part of the work needs is not here
 
 A finding says what was found, what was expected, what to do, and which rows. `error` stops the run after everything has been
 looked at; `warning` and `info` travel with the run to its tables.
@@ -151,6 +152,10 @@ class ExportError(TarmimError):
 
 class NeedsError(TarmimError):
     """Works that wait for each other in a circle, or for one that is not in the list."""
+
+
+class NotInstalledError(TarmimError):
+    """A program that a part of the work needs is not installed."""
 
 
 def errors_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -114,9 +114,12 @@ def geojson_bytes(table: gpd.GeoDataFrame) -> bytes:
     return orjson.dumps({"type": "FeatureCollection", "features": features(table.to_crs("EPSG:4326"))})
 
 
-def features(placed: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """GeoJSON features of a table in WGS 84, ready for orjson; a row without a code has no `id`."""
-    shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-DEGREES, mode="pointwise")
+def features(placed: gpd.GeoDataFrame, *, digits: int = DEGREES) -> list[dict[str, Any]]:
+    """GeoJSON features of a table, in WGS 84 where it is to be RFC 7946, ready for orjson; a row without a code has no `id`.
+
+    `digits` are the decimals of the coordinates.
+    """
+    shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-digits, mode="pointwise")
     wound = shapely.orient_polygons(shapes)
     fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(wound)]
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 from pathlib import Path
 
@@ -30,7 +31,7 @@ BODY = {
     "upload_append": {"headers": {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}, "content": b""},
     "survey_check": {"json": {}}, "survey_accept": {"json": {}}, "survey_return": {"json": {"reason": "why"}},
     "withdraw_run": {"json": {"reason": "why"}}, "account_save": {"json": {"role": "partner"}},
-    "token_make": {"json": {"account": "nobody"}},
+    "token_make": {"json": {"account": "nobody"}}, "execute": {"json": {}},
 }  # fmt: skip
 
 
@@ -114,8 +115,8 @@ def test_each_role_at_each_route(client, secrets, name, role):
     if route is None:
         pytest.skip("not a route of this service")
     path = route.path
-    for part in ("id", "layer", "sector", "run", "name", "collection", "item"):
-        path = path.replace(f"{{{part}}}", "none").replace(f"{{{part}:path}}", "none")
+    path = re.sub(r"\{tile_(matrix|row|col)\}", "0", path)
+    path = re.sub(r"\{\w+(:path)?\}", "none", path)
     given = {key: dict(value) if isinstance(value, dict) else value for key, value in BODY.get(name, {}).items()}
     headers = {**given.pop("headers", {}), **(bearer(secrets[role]) if role != "public" else {})}
     answer = client.request(sorted(route.methods)[0], path, headers=headers, **given)
@@ -129,7 +130,7 @@ def test_each_role_at_each_route(client, secrets, name, role):
 def test_a_narrower_token_may_less_than_its_role(client, study):
     with Store.open(study) as store:
         reading = token(store, "admin", scopes=["read"])
-    assert client.get("/runs", headers=bearer(reading)).status_code == 200
+    assert client.get("/decisions", headers=bearer(reading)).status_code == 200
     assert client.get("/accounts", headers=bearer(reading)).status_code == 403
     assert client.post("/surveys", headers=bearer(reading), **BODY["deliver"]).status_code == 403
 
@@ -145,9 +146,9 @@ def test_tokens_that_do_not_hold(client, study):
         accounts.revoke(store, made.id, by="test", now=NOW)
         session = token(store, "planner", label=accounts.SESSION)
     for secret in (closed, late, revoked, session, "tarmim_never", "", "\u0661"):
-        answer = client.get("/runs", headers={"Authorization": f"Bearer {secret}".encode()})
+        answer = client.get("/decisions", headers={"Authorization": f"Bearer {secret}".encode()})
         assert answer.status_code == 401, secret
-    assert client.get("/runs", headers={"Authorization": "Basic YTpi"}).status_code == 401
+    assert client.get("/decisions", headers={"Authorization": "Basic YTpi"}).status_code == 401
 
 
 def test_the_catalogue_holds_no_token(study, secrets):
@@ -190,13 +191,13 @@ def test_a_session_of_the_pages(client, secrets):
     page = client.get("/sign-in?lang=en").text
     assert "Signed in as" in page
     number = page.split('name="csrf" value="')[1].split('"')[0]
-    assert client.get("/runs").status_code == 200
+    assert client.get("/decisions").status_code == 200
     change = {"json": {"reason": "why"}}
     assert client.post("/surveys/none/return", **change).json()["findings"][0]["code"] == "csrf"
     assert client.post("/surveys/none/return", headers={CSRF_HEADER: number}, **change).status_code == 404
     left = client.post("/sign-out", data={"csrf": number})
     assert left.status_code == 303
-    assert client.get("/runs").status_code == 401
+    assert client.get("/decisions").status_code == 401
 
 
 def test_a_copied_cookie_is_worth_nothing_after_signing_out(client, secrets):
@@ -205,7 +206,7 @@ def test_a_copied_cookie_is_worth_nothing_after_signing_out(client, secrets):
     number = client.get("/sign-in").text.split('name="csrf" value="')[1].split('"')[0]
     client.post("/sign-out", data={"csrf": number})
     client.cookies.set(COOKIE, copied, domain=HOST)
-    assert client.get("/runs").status_code == 401
+    assert client.get("/decisions").status_code == 401
 
 
 def test_over_https_the_cookie_goes_over_nothing_else(study, held, secrets):

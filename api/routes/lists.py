@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import geopandas as gpd
 import orjson
@@ -19,16 +22,26 @@ from fastapi.responses import Response
 from api import models
 from api.errors import TITLES, NotFoundError, RequestError, problem, unknown
 from api.negotiation import accepted, answer, language
+from api.runs import held_of
 from api.state import Held, HeldStudy
-from geo import export
+from geo import export, kml
 from geo.damage import NOTES
 from geo.errors import finding
 from geo.messages import LANGS, Lang, message
-from geo.run import for_sector, measure_record
+from geo.run import Run, for_sector, measure_record
 
 router = APIRouter(tags=["lists"])
 
-Format = Literal["json", "csv", "xlsx", "geojson", "gpkg", "parquet", "html"]
+Format = Literal["json", "csv", "xlsx", "geojson", "gpkg", "parquet", "kml", "pdf", "html"]
+Line = Literal["above", "across", "below"]
+RunName = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        description="Code of a run; `published` is the one published last, `latest` the one shown",
+        examples=["latest"],
+    ),
+]
 MEDIA: dict[str, str] = {
     "json": "application/json",
     "html": "text/html",
@@ -37,6 +50,8 @@ MEDIA: dict[str, str] = {
     "geojson": "application/geo+json",
     "gpkg": "application/geopackage+sqlite3",
     "parquet": "application/vnd.apache.parquet",
+    "kml": "application/vnd.google-earth.kml+xml",
+    "pdf": "application/pdf",
 }
 
 
@@ -72,6 +87,37 @@ def cut(held: Held, sector: str | None, top: int | None) -> tuple[gpd.GeoDataFra
     return head, len(head) > top
 
 
+def narrowed(held: Held, table: gpd.GeoDataFrame, district: str | None, line: Line | None) -> gpd.GeoDataFrame:
+    """The rows of a district, and of one side of the budget line.
+
+    Raises
+    ------
+    NotFoundError
+        No neighbourhood has such a district.
+    """
+    if district is not None:
+        known = sorted(held.run.priorities["district"].dropna().unique().tolist())
+        if district not in known:
+            raise NotFoundError(unknown("district", district, known))
+        table = table[(table["district"] == district).fillna(value=False)]
+    return table if line is None else table[side_of_line(table, held.run) == line]
+
+
+def side_of_line(table: pd.DataFrame, run: Run) -> pd.Series[Any]:
+    """On which side of the line that the scheme's budget is thought to reach (`confidence.cutoff`) each row stands.
+
+    `above` and `below` hold in as many draws as the scheme calls sure; `across` is what lies between, where the line may pass on
+    either side. A list without draws, such as that of a directorate, goes by rank alone. Missing where there is no rank.
+    """
+    chosen = run.info["scheme"].get("confidence", {})
+    cutoff, sure = int(chosen.get("cutoff", 10)), float(chosen.get("sure", 0.95))
+    drawn = f"chance_top_{cutoff}"
+    chance = table[drawn] if drawn in table else (table["rank"] <= cutoff).astype("Float64")
+    side = pd.Series("across", index=table.index, dtype="string")
+    side = side.mask((chance >= sure).fillna(value=False), "above").mask((chance <= 1 - sure).fillna(value=False), "below")
+    return side.mask(table["rank"].isna())
+
+
 def _json(held: Held, table: gpd.GeoDataFrame, sector: str | None, more: bool) -> bytes:
     run = held.run
     body = {
@@ -100,11 +146,22 @@ def _xlsx(held: Held, table: gpd.GeoDataFrame, lang: Lang) -> bytes:
     return out.getvalue()
 
 
-def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | None, top: int | None, lang: Lang) -> bytes:
+def _pdf(held: Held, table: gpd.GeoDataFrame, sector: str | None, lang: Lang) -> bytes:
+    from maps.page import list_page
+    from maps.pdf import ASSETS, list_pdf
+
+    listed = held.run.priorities[held.run.priorities["id"].isin(table["id"])]
+    return list_pdf(list_page(replace(held.run, priorities=listed), lang=lang, sector=sector, assets_url=ASSETS))
+
+
+def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | None, lang: Lang) -> bytes:
     from maps.page import list_page
 
-    here = request.url_for("priorities").path
-    page_url, of_sector = f"{here}?format=html", (f"&sector={sector}" if sector else "") + (f"&top={top}" if top else "")
+    here, given = request.url_for("priorities").path, request.query_params
+    narrowed_by = "".join(f"&{name}={quote(given[name])}" for name in ("run", "district", "budget_line") if name in given)
+    of_sector = "".join(f"&{name}={quote(given[name])}" for name in ("sector", "top") if name in given) + narrowed_by
+    page_url = f"{here}?format=html"
+    pdf = ("pdf",) if find_spec("weasyprint") else ()
     listed = held.run.priorities[held.run.priorities["id"].isin(table["id"])]  # a sector's head keeps its order and ranks
     page = list_page(
         replace(held.run, priorities=listed),
@@ -112,10 +169,13 @@ def _html(request: Request, held: Held, table: gpd.GeoDataFrame, sector: str | N
         sector=sector,
         assets_url=request.url_for("assets", path="").path,
         map_url=f"{request.url_for('map_page').path}?lang={lang}",
-        downloads={name.upper(): f"{here}?format={name}&lang={lang}{of_sector}" for name in ("xlsx", "csv", "geojson", "gpkg")},
+        downloads={
+            name.upper(): f"{here}?format={name}&lang={lang}{of_sector}" for name in ("xlsx", "csv", "geojson", "gpkg", *pdf)
+        },
         language_urls={code: f"{page_url}&lang={code}{of_sector}" for code in LANGS},
         sector_urls={
-            name: f"{here}?format=html&lang={lang}{f'&sector={name}' if name else ''}" for name in ("", *scored_sectors(held))
+            name: f"{here}?format=html&lang={lang}{f'&sector={name}' if name else ''}{narrowed_by}"
+            for name in ("", *scored_sectors(held))
         },
     )
     return page.encode()
@@ -134,27 +194,38 @@ def priorities(
     top: Annotated[int | None, Query(ge=1, le=1_000_000, description="Ranks to list; a tie at the end is listed whole")] = None,
     sector: Annotated[str | None, Query(max_length=40, description="List of a directorate", examples=["water"])] = None,
     lang: Annotated[Lang | None, Query(description="Language; goes before Accept-Language")] = None,
+    run: RunName = None,
+    district: Annotated[str | None, Query(max_length=200, description="Only the neighbourhoods of this district")] = None,
+    budget_line: Annotated[
+        Line | None, Query(description="Only what is surely above or below the line that the budget reaches, or across it")
+    ] = None,
+    bom: Annotated[bool, Query(description="Whether CSV begins with a byte-order mark, by which spreadsheets know Arabic")] = True,
 ) -> Response:
     """Give the ranked list, whole or cut for a directorate, in the format asked for."""
+    held = held_of(request, held, run)
     chosen = format or accepted(request, MEDIA, "json")
     if chosen is None:
         return problem(request, 406, [unknown("Accept", request.headers.get("accept", ""), list(MEDIA.values()))])
     spoken = language(request)
     table, more = cut(held, sector, top)
+    table = narrowed(held, table, district, budget_line)
+    title = held.run.info["study"]["name"][spoken]
     makers: Mapping[str, Callable[[], bytes]] = {
         "json": lambda: _json(held, table, sector, more),
-        "csv": lambda: export.csv_bytes(table),
+        "csv": lambda: export.csv_bytes(table) if bom else export.csv_bytes(table).removeprefix(BOM_UTF8),
         "xlsx": lambda: _xlsx(held, table, spoken),
         "geojson": lambda: export.geojson_bytes(table),
+        "kml": lambda: kml.kml_bytes(table, title=title, lang=spoken),
+        "pdf": lambda: _pdf(held, table, sector, spoken),
         "gpkg": lambda: _gpkg(held, table),
         "parquet": lambda: export.parquet_bytes(table),
-        "html": lambda: _html(request, held, table, sector, top, spoken),
+        "html": lambda: _html(request, held, table, sector, spoken),
     }
     headers: dict[str, str] = {"Content-Language": spoken}
     if chosen not in ("json", "html"):
         parts = (held.run.info["study"]["id"], *((sector,) if sector else ()), held.run.id)
         headers["Content-Disposition"] = f'attachment; filename="priorities-{"-".join(parts)}.{chosen}"'
-    key = (chosen, sector, top, spoken, request.scope.get("root_path", ""))
+    key = (chosen, sector, top, spoken, district, budget_line, bom, held.version, request.scope.get("root_path", ""))
     return answer(
         request,
         lambda: held.made(key, makers[chosen]),
@@ -174,8 +245,10 @@ def priority(
     request: Request,
     held: HeldStudy,
     id: Annotated[str, PathParameter(max_length=200, description="Code of the neighbourhood", examples=["DEMO-06"])],
+    run: RunName = None,
 ) -> Response:
     """Give one neighbourhood: rank, score, what each criterion gave to it, and why, in both languages."""
+    held = held_of(request, held, run)
     table = held.run.priorities
     found = table[table["id"] == id]
     if found.empty:
