@@ -28,9 +28,33 @@ class SettingsError(TarmimError):
     """A setting that the service refuses to start with."""
 
 
+class SignInError(TarmimError):
+    """A token that does not hold, or none where one is needed."""
+
+
+class ForbiddenError(TarmimError):
+    """Somebody known who may not do this."""
+
+
+class TooManyError(TarmimError):
+    """More requests than a sender may make; `after_s` says when the next one is answered."""
+
+    def __init__(self, *findings: Finding, after_s: int = 1) -> None:
+        super().__init__(*findings)
+        self.after_s = after_s
+
+
+class TooLargeError(TarmimError):
+    """More bytes than are taken."""
+
+
 STATUS: dict[type[TarmimError], int] = {
     NotFoundError: 404,
     UnknownNameError: 404,
+    SignInError: 401,
+    ForbiddenError: 403,
+    TooLargeError: 413,
+    TooManyError: 429,
     RequestError: 422,
     SchemeError: 422,
     StudyError: 422,
@@ -38,25 +62,40 @@ STATUS: dict[type[TarmimError], int] = {
     ExportError: 507,
     TarmimError: 422,
 }
+BY_CODE = {"disk-full": 507, "not-written": 507, "unknown-id": 404, "wrong-step": 409, "catalogue-busy": 503, "catalogue": 503}
 TITLES: dict[int, Message] = {
     400: message("The request can't be understood"),
-    403: message("Only this machine is answered"),
+    401: message("Sign in first"),
+    403: message("This is not allowed"),
     404: message("There is nothing at this address"),
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
+    409: message("It does not fit what is there now"),
+    413: message("The request is too large"),
+    415: message("This kind of content is not taken"),
     422: message("The request holds something that can't be used"),
+    429: message("Too many requests"),
     500: message("The service failed; the fault is recorded"),
+    503: message("The service is busy"),
     507: message("The disk is full or can't be written"),
 }
 
 
 def status_of(error: TarmimError) -> int:
-    """The status of an error: that of its class, or of the nearest class above it.
+    """The status of an error: that of what it found first, or of its class, or of the nearest class above it.
 
     >>> status_of(UnknownNameError()), status_of(LayerError())
     (404, 422)
     """
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    by_class = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return BY_CODE.get(error.findings[0].code, by_class) if error.findings else by_class
+
+
+def headers_of(error: TarmimError) -> dict[str, str]:
+    """What an answer says besides: how to sign in, when to ask again."""
+    if isinstance(error, SignInError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Retry-After": str(error.after_s)} if isinstance(error, TooManyError) else {}
 
 
 def problem(request: Request, status: int, findings: Sequence[Finding] = (), headers: dict[str, str] | None = None) -> Response:
@@ -120,7 +159,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TarmimError)
     async def tarmim_error(request: Request, error: TarmimError) -> Response:
-        return problem(request, status_of(error), error.findings)
+        return problem(request, status_of(error), error.findings, headers_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:

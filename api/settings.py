@@ -19,14 +19,32 @@ class Settings(BaseSettings):
     study: Path = Field(description="Folder of the study to serve")
     scheme: str | None = Field(default=None, description="Scheme to rank with, instead of the study's own")
     database_url: str | None = Field(default=None, description="PostgreSQL catalogue, where several machines serve one city")
-    host: str = Field(default="127.0.0.1", description="Address to listen on; only loopback until the service has roles")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; beyond loopback everybody signs in or is the public")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
     lang: Lang = Field(default="ar", description="Language of pages for a visitor who asks for neither Arabic nor English")
     page_size: int = Field(default=100, ge=1, le=10_000, description="Features an answer holds where no `limit` is given")
     page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")
     work: bool = Field(default=True, description="Whether `tarmim serve` also works on the jobs of the study")
+    sign_in: bool = Field(default=False, description="Ask everybody to sign in on loopback too, as behind a reverse proxy")
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="Names by which clients call the service beyond loopback")
+    root_path: str = Field(default="", pattern=r"^(/[\w.-]+)*$", description="Path prefix that a reverse proxy takes away")
+    trusted_proxies: str = Field(default="", description="Addresses of reverse proxies whose X-Forwarded headers are believed")
+    https: bool = Field(default=False, description="Whether clients come by https: session cookies go over nothing else then")
+    session_hours: int = Field(default=12, ge=1, le=24 * 31, description="How long a session of the pages lasts")
+    requests_per_minute: int = Field(default=600, ge=1, le=1_000_000, description="Requests of one sender, where people sign in")
+    sign_ins_per_minute: int = Field(default=10, ge=1, le=1_000, description="Attempts to sign in from one address")
+    delivery_bytes: int = Field(default=2**30, ge=1, description="Largest survey that is taken in one request")
+    quota_bytes: int = Field(default=20 * 2**30, ge=1, description="What the surveys of one sender may take in all")
     job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
     job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")
+
+
+    @property
+    def guarded(self) -> bool:
+        """Whether people sign in: beyond loopback, behind a reverse proxy, or where it is asked for."""
+        from api.app import is_loopback
+
+        return self.sign_in or bool(self.allowed_hosts) or not is_loopback(self.host)
 
 
 def settings_of(**given: object) -> Settings:

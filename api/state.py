@@ -1,25 +1,41 @@
-"""What the service holds: one study, read and ranked when it starts, never changed after."""
+"""What the service holds: one study, read and ranked when it starts, and read again when somebody has made a newer run of it.
+
+Those who work on the study see it as it is; the public sees the run that was published last. Several processes may serve one store:
+each looks every few seconds whether another has made or published something.
+"""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import logging
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
+from dataclasses import replace
+from threading import Lock, Thread
 from typing import Annotated, Any
 
 import geopandas as gpd
 from fastapi import Depends, Request
 
 from api.errors import NotFoundError, unknown
+from api.people import Asking, Known
 from api.settings import Settings
 from api.terminal import accepted, with_overrides
 from geo import pipeline
+from geo.catalogue import FILE
+from geo.errors import TarmimError, finding
 from geo.harmonise import City
+from geo.messages import message
 from geo.overrides import COLUMNS as DECIDED
 from geo.run import Run
+from geo.store import Store
 
+log = logging.getLogger("tarmim.api")
 KEPT = 32
+LOOK_S = 3.0  # how often it is looked for a newer run
 
 
 class Held:
@@ -107,10 +123,118 @@ def load(settings: Settings) -> Held:
     return Held(city, with_overrides(pipeline.assess(city, scheme), study, settings.database_url))
 
 
-def held(request: Request) -> Held:
-    """The study that the app holds."""
-    found: Held = request.app.state.held
+class Shelf:
+    """The store, opened when it is first needed, and the runs that are shown. It owns the store and closes it."""
+
+    def __init__(self, settings: Settings, current: Held) -> None:
+        self.settings = settings
+        self.known = Known()
+        self._current = current
+        self._read_at = datetime.datetime.now(datetime.UTC)
+        self._published: Held | None = None
+        self._store: Store | None = None
+        self._looked = -math.inf
+        self._lock = Lock()
+        self._reading: Thread | None = None
+
+    def store(self, *, make: bool = False) -> Store | None:
+        """The store; None where the study has no catalogue and none is to be made.
+
+        Raises
+        ------
+        StoreError
+            It can't be opened.
+        """
+        with self._lock:
+            there = self.settings.database_url is not None or (self.settings.study / FILE).is_file()
+            if self._store is None and (there or make):
+                self._store = Store.open(self.settings.study, self.settings.database_url)
+            return self._store
+
+    def current(self) -> Held:
+        """The study as it is."""
+        self._look()
+        return self._current
+
+    def published(self) -> Held | None:
+        """The run that was published last; None where none is."""
+        self._look()
+        return self._published
+
+    def look_again(self) -> None:
+        """Somebody has just changed something."""
+        self._looked = -math.inf
+        self.known.forget()
+
+    def _look(self) -> None:
+        store, clock = self.store(), time.monotonic()
+        with self._lock:
+            if store is None or clock < self._looked + LOOK_S:
+                return
+            self._looked = clock
+        newest, shown = store.runs(), store.runs(published=True)
+        if newest and newest[0].made_at > self._read_at and (self._reading is None or not self._reading.is_alive()):
+            self._read_at = datetime.datetime.now(datetime.UTC)
+            self._reading = Thread(target=self._read, daemon=True)
+            self._reading.start()
+        last = max(shown, key=lambda one: one.published_at or one.made_at).id if shown else None
+        if last is None:
+            self._published = None
+        elif self._published is None or self._published.run.id != last:
+            city = replace(self._current.city, layers={})
+            study = self._current.city.study
+            self._published = Held(city, with_overrides(store.run(last), study, self.settings.database_url))
+
+    def _read(self) -> None:
+        try:
+            self._current = load(self.settings)
+        except TarmimError as error:
+            log.warning("the study can't be read again: %s", error)
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+
+def shelf(request: Request) -> Shelf:
+    found: Shelf = request.app.state.shelf
+    return found
+
+
+OnShelf = Annotated[Shelf, Depends(shelf)]
+
+
+def held(shelf: OnShelf, person: Asking) -> Held:
+    """What a person is shown.
+
+    Raises
+    ------
+    NotFoundError
+        The public asks, and nothing is published.
+    """
+    if person.role != "public":
+        return shelf.current()
+    found = shelf.published()
+    if found is None:
+        said = message("Nothing is published yet.")
+        raise NotFoundError(finding("nothing-published", "error", "runs", said, remedy=message("A planner publishes a run.")))
     return found
 
 
 HeldStudy = Annotated[Held, Depends(held)]
+
+
+def reading_store(shelf: OnShelf) -> Store | None:
+    """The store to read in; None where the study has none."""
+    return shelf.store()
+
+
+def writing_store(shelf: OnShelf) -> Store:
+    """The store to write in, made where there is none yet."""
+    found = shelf.store(make=True)
+    assert found is not None  # noqa: S101  # it was to be made
+    return found
+
+
+ReadingStore = Annotated[Store | None, Depends(reading_store)]
+WritingStore = Annotated[Store, Depends(writing_store)]

@@ -24,7 +24,7 @@ from geo.errors import Finding, TarmimError, disk_full, finding, is_full, not_wr
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
-HEAD = "0004"
+HEAD = "0005"
 BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
@@ -161,6 +161,27 @@ uploads = sa.Table(
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("source", sa.JSON(none_as_null=True)),
     sa.Column("survey_id", sa.Text, sa.ForeignKey("surveys.id")),
+)
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("made_at", Utc, nullable=False),
+    sa.Column("closed_at", Utc),
+    sa.CheckConstraint("role in ('partner', 'directorate', 'planner', 'admin')", name="role"),
+)
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, sa.ForeignKey("accounts.name"), nullable=False, index=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("made_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Column("revoked_at", Utc),
 )
 decisions = sa.Table(
     "decisions",

@@ -215,7 +215,7 @@ class Store:
         StoreError
             There is none of that id.
         """
-        with self._view() as connection:
+        with self.view() as connection:
             return survey_of(_known(connection, catalogue.surveys, ident))
 
     def surveys(self, *, status: SurveyStatus | None = None, sender: str | None = None, layer: str | None = None) -> list[Survey]:
@@ -223,7 +223,7 @@ class Store:
         table = catalogue.surveys
         chosen = {"status": status, "sender": None if sender is None else _text(sender), "layer": layer}
         query = sa.select(table).where(*(table.c[name] == value for name, value in chosen.items() if value is not None))
-        with self._view() as connection:
+        with self.view() as connection:
             rows = connection.execute(query.order_by(table.c.received_at.desc(), table.c.id))
             return [survey_of(row._mapping) for row in rows]
 
@@ -244,7 +244,7 @@ class Store:
         """Note what was found in a survey, in place of what an earlier check found; a returned survey can be decided again."""
         values: dict[str, Any] = {"findings": [one.record() for one in findings], "profile": profile, "checked_at": utc(now)}
         values["mapping"] = None if mapping is None else dict(mapping)
-        with self._change() as connection:
+        with self.change() as connection:
             known = _known(connection, catalogue.surveys, survey)
             if known["status"] != "accepted":
                 values["status"] = "checked"
@@ -260,12 +260,12 @@ class Store:
             It is accepted already.
         """
         values = {"status": "returned", "reason": _text(reason), "decided_by": _text(by), "decided_at": utc(now)}
-        with self._change() as connection:
+        with self.change() as connection:
             known = _known(connection, catalogue.surveys, survey)
             if known["status"] == "accepted":
                 raise StoreError(_wrong_step(known, message("Withdraw its dataset instead.")))
             _update(connection, catalogue.surveys, survey, values)
-            _log(connection, now, by, origin, "survey-returned", survey, {"reason": values["reason"]})
+            log_entry(connection, now, by, origin, "survey-returned", survey, {"reason": values["reason"]})
             return survey_of({**known, **values})
 
     # ----------------------------------------------------------------------------------------------------------------- datasets
@@ -329,7 +329,7 @@ class Store:
         beside = {} if series == MAIN else {"series": series}
         with self._making() as step:
             made = step.folder / "content.parquet"
-            with self._view() as connection:
+            with self.view() as connection:
                 is_new = _row(connection, catalogue.datasets, ident) is None
             if is_new:
                 datasets.write(ordered, made)
@@ -343,7 +343,7 @@ class Store:
                         was = None if survey is None else _known(connection, catalogue.surveys, survey)
                         made_of = self._enter(connection, step, made, entry, before)
                         if change.before != ident or (was is not None and was["status"] != "accepted"):
-                            _log(
+                            log_entry(
                                 connection,
                                 now,
                                 by,
@@ -399,7 +399,7 @@ class Store:
         return _known_layer(layer)
 
     def _compared(self, layer: str, series: str, table: pd.DataFrame, ident: str) -> Change:
-        with self._view() as connection:
+        with self.view() as connection:
             before = _current(connection, layer, series)
         if before is not None and before["id"] == ident:
             return Change(ident, 0, rows_same=len(table))
@@ -417,7 +417,7 @@ class Store:
         StoreError
             There is none of that id.
         """
-        with self._view() as connection:
+        with self.view() as connection:
             return dataset_of(_known(connection, catalogue.datasets, ident))
 
     def datasets(self, layer: str | None = None, *, current: bool = True) -> list[Dataset]:
@@ -428,7 +428,7 @@ class Store:
             query = query.where(table.c.layer == layer)
         if current:
             query = query.where(table.c.status == "current")
-        with self._view() as connection:
+        with self.view() as connection:
             return [dataset_of(row._mapping) for row in connection.execute(query)]
 
     def path(self, dataset: str | Dataset) -> Path:
@@ -456,7 +456,7 @@ class Store:
         The one that it superseded becomes current again, or, where that was withdrawn since, the one before it, and so on; without
         one the series has none until one is accepted, be it an old one. A dataset that no longer counts is only marked.
         """
-        with self._change() as connection:
+        with self.change() as connection:
             known = _known(connection, catalogue.datasets, dataset)
             _update(connection, catalogue.datasets, dataset, {"status": "withdrawn"})
             details = {"reason": _text(reason), "was": known["status"]}
@@ -464,7 +464,7 @@ class Store:
             if before is not None:
                 _update(connection, catalogue.datasets, before, {"status": "current"})
                 details["again"] = before
-            _log(connection, now, by, origin, "dataset-withdrawn", dataset, details)
+            log_entry(connection, now, by, origin, "dataset-withdrawn", dataset, details)
             return dataset_of({**known, "status": "withdrawn"})
 
     def reinstated(self, dataset: str) -> str | None:
@@ -480,7 +480,7 @@ class Store:
         The datasets it read are known by the hashes of the files in `run.info`.
         """
         made_at = utc(made_at)
-        with self._view() as connection:
+        with self.view() as connection:
             known = _row(connection, catalogue.runs, run.id)
         if known is not None:
             return run_of(known)
@@ -494,7 +494,7 @@ class Store:
                     entry = {"id": run.id, "made_at": made_at, "scheme": run.info["scheme"]["id"], "files": files}
                     entry |= {"datasets": _read_by(run, connection), "published_at": None}
                     connection.execute(sa.insert(catalogue.runs), entry)
-                    _log(connection, made_at, by, origin, "run-made", run.id, {"datasets": entry["datasets"]})
+                    log_entry(connection, made_at, by, origin, "run-made", run.id, {"datasets": entry["datasets"]})
                     step.move(made, f"runs/{run.id}")
             step.place = None
         return run_of(known or entry)
@@ -505,7 +505,7 @@ class Store:
         query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
         if published:
             query = query.where(table.c.published_at.is_not(None))
-        with self._view() as connection:
+        with self.view() as connection:
             return [run_of(row._mapping) for row in connection.execute(query)]
 
     def run(self, ident: str) -> Run:
@@ -516,7 +516,7 @@ class Store:
         StoreError
             There is none of that id, or its files are damaged.
         """
-        with self._view() as connection:
+        with self.view() as connection:
             place = self.folder / "runs" / str(_known(connection, catalogue.runs, ident)["id"])
         try:
             return load(place)
@@ -525,12 +525,22 @@ class Store:
 
     def publish_run(self, run: str, *, by: str, now: datetime.datetime, origin: str = "") -> RunRecord:
         """Let the public see a run; the first time counts."""
-        with self._change() as connection:
+        with self.change() as connection:
             known = _known(connection, catalogue.runs, run)
             if known["published_at"] is None:
                 known["published_at"] = utc(now)
                 _update(connection, catalogue.runs, run, {"published_at": known["published_at"]})
-                _log(connection, now, by, origin, "run-published", run, {})
+                log_entry(connection, now, by, origin, "run-published", run, {})
+            return run_of(known)
+
+    def withdraw_run(self, run: str, *, by: str, reason: str, now: datetime.datetime, origin: str = "") -> RunRecord:
+        """Let the public no longer see a run, with a reason; the run is kept."""
+        with self.change() as connection:
+            known = _known(connection, catalogue.runs, run)
+            if known["published_at"] is not None:
+                known["published_at"] = None
+                _update(connection, catalogue.runs, run, {"published_at": None})
+                log_entry(connection, now, by, origin, "run-withdrawn", run, {"reason": _text(reason)})
             return run_of(known)
 
     def override(self, run: str, override: Override, *, now: datetime.datetime, origin: str = "") -> None:
@@ -547,8 +557,8 @@ class Store:
         others = [one for one in self.overrides(run) if one.unit != override.unit]
         moved = decided(known, [*others, override])
         details = {"unit": override.unit, "rank": override.rank, "on": override.on.isoformat(), "why": _text(override.why)}
-        with self._change() as connection:
-            _log(connection, now, override.by, origin, "rank-overridden", run, {**details, "cost": cost_in_words(moved)})
+        with self.change() as connection:
+            log_entry(connection, now, override.by, origin, "rank-overridden", run, {**details, "cost": cost_in_words(moved)})
 
     def withdraw_override(self, run: str, unit: str, *, by: str, reason: str, now: datetime.datetime, origin: str = "") -> None:
         """Let a unit have the rank of the run again.
@@ -562,8 +572,8 @@ class Store:
         if unit not in held:
             said = message("No decision on '{unit}' holds in this run.", unit=unit)
             raise UnknownNameError(finding("unknown-id", "error", run, said, expected=message("Known: {known}.", known=held)))
-        with self._change() as connection:
-            _log(connection, now, by, origin, "override-withdrawn", run, {"unit": unit, "reason": _text(reason)})
+        with self.change() as connection:
+            log_entry(connection, now, by, origin, "override-withdrawn", run, {"unit": unit, "reason": _text(reason)})
 
     def overrides(self, run: str) -> list[Override]:
         """The decisions on ranks of a run that hold, by unit."""
@@ -587,7 +597,7 @@ class Store:
         values: dict[str, Any] = {name: getattr(job, name) for name in ("state", "progress", "attempts", "result")}
         values |= {"started_at": job.started_at, "ended_at": job.ended_at}
         values |= {"message": dict(job.message), "findings": [dict(one) for one in job.findings]}
-        with self._change() as connection:
+        with self.change() as connection:
             known = _row(connection, catalogue.jobs, job.id)
             if was is not None and (known is None or known["state"] not in was):
                 return False
@@ -607,7 +617,7 @@ class Store:
         StoreError
             There is none of that id.
         """
-        with self._view() as connection:
+        with self.view() as connection:
             return job_of(_known(connection, catalogue.jobs, ident))
 
     def jobs(self, *, state: str | None = None) -> list[Job]:
@@ -616,7 +626,7 @@ class Store:
         query = sa.select(table).order_by(table.c.made_at.desc(), table.c.id)
         if state is not None:
             query = query.where(table.c.state == state)
-        with self._view() as connection:
+        with self.view() as connection:
             return [job_of(row._mapping) for row in connection.execute(query)]
 
     def decisions(self, subject: str | None = None) -> list[Decision]:
@@ -625,7 +635,7 @@ class Store:
         query = sa.select(table).order_by(table.c.number)
         if subject is not None:
             query = query.where(table.c.subject == subject)
-        with self._view() as connection:
+        with self.view() as connection:
             return [Decision(**row._mapping) for row in connection.execute(query)]
 
     def seal(self) -> str:
@@ -801,12 +811,14 @@ class Store:
     # -------------------------------------------------------------------------------------------------------------------- inside
 
     @contextmanager
-    def _view(self) -> Iterator[Connection]:
+    def view(self) -> Iterator[Connection]:
+        """One view of the catalogue, for a module that keeps something in it."""
         with mended(self.folder.name), reading(self.engine) as connection:
             yield connection
 
     @contextmanager
-    def _change(self) -> Iterator[Connection]:
+    def change(self) -> Iterator[Connection]:
+        """One transaction that writes."""
         with mended(self.folder.name), writing(self.engine) as connection:
             yield connection
 
@@ -868,7 +880,7 @@ class Store:
             staging.make_folder(target.parent, self.folder)
             (content / ORIGINAL).replace(target)
             staging.flush(target.parent)
-            _log(connection, now, "", "", "original-mended", survey.id, {})
+            log_entry(connection, now, "", "", "original-mended", survey.id, {})
 
     def _room(self, size: int) -> None:
         """No room for `size` bytes beside the reserve: StoreError."""
@@ -939,9 +951,10 @@ def _update(connection: Connection, table: sa.Table, ident: str, values: Mapping
     connection.execute(sa.update(table).where(table.c.id == ident).values(**values))
 
 
-def _log(
+def log_entry(
     connection: Connection, now: datetime.datetime, by: str, origin: str, what: str, subject: str, details: Mapping[str, Any]
 ) -> None:
+    """One line of the decision log: who did what, when and from where; sealed by the line before it."""
     entry: dict[str, Any] = {"made_at": utc(now), "who": _text(by), "origin": _text(origin), "what": what}
     entry |= {"subject": subject, "details": dict(details)}
     table = catalogue.decisions

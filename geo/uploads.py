@@ -87,7 +87,7 @@ def begin(
     entry |= {"source": None if source is None else dict(source), "survey_id": None}
     table, path = catalogue.uploads, _path(store, ident)
     try:
-        with store._change() as connection:
+        with store.change() as connection:
             living = sa.select(sa.func.count()).select_from(table).where(table.c.survey_id.is_(None))
             if connection.execute(living).scalar_one() >= rules["open"]:
                 raise StoreError(_too_many(rules["open"]))
@@ -111,7 +111,7 @@ def state(store: Store, ident: str) -> Upload:
         There is none of that id.
     """
     table = catalogue.uploads
-    with store._view() as connection:
+    with store.view() as connection:
         row = connection.execute(sa.select(table).where(table.c.id == ident)).one_or_none()
     if row is None:
         raise StoreError(
@@ -131,7 +131,7 @@ def uploads(store: Store) -> list[Upload]:
     """The uploads under way, the one that moved last first."""
     table = catalogue.uploads
     query = sa.select(table).where(table.c.survey_id.is_(None)).order_by(table.c.changed_at.desc(), table.c.id)
-    with store._view() as connection:
+    with store.view() as connection:
         return [Upload(**row._mapping) for row in connection.execute(query)]
 
 
@@ -262,7 +262,7 @@ def tidy(store: Store, now: datetime.datetime) -> int:
     """Drop the uploads that nobody has gone on with for long, and those whose bytes are gone; returns how many."""
     table, dropped = catalogue.uploads, 0
     oldest = utc(now) - datetime.timedelta(days=limits()["uploads"]["kept_days"])
-    with store._view() as connection:
+    with store.view() as connection:
         rows = [Upload(**row._mapping) for row in connection.execute(sa.select(table).order_by(table.c.id))]
     for one in rows:
         if one.changed_at < oldest or (one.survey_id is None and not _path(store, one.id).is_file()):
@@ -330,7 +330,7 @@ def _acknowledged(store: Store, ident: str, handle: int, end: int, moment: datet
     with mended(store.folder.name):
         os.fsync(handle)
     table = catalogue.uploads
-    with store._change() as connection:
+    with store.change() as connection:
         connection.execute(sa.update(table).where(table.c.id == ident).values(offset=end, changed_at=moment))
     return end
 
@@ -348,7 +348,7 @@ def _second_name(store: Store, path: Path, target: Path) -> None:
 
 def _forget(store: Store, ident: str) -> None:
     """Out of the catalogue, then off the disk; what a power cut leaves in between is removed by `Store.tidy`."""
-    with store._change() as connection:
+    with store.change() as connection:
         connection.execute(sa.delete(catalogue.uploads).where(catalogue.uploads.c.id == ident))
     _remove(_path(store, ident))
 
