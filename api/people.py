@@ -147,10 +147,14 @@ def asking(request: Request) -> Person:
     store: Store | None = shelf.store()
     kind, _, text = request.headers.get("authorization", "").partition(" ")
     if text:
-        found = request.app.state.shelf.known.holder(store, text.strip()) if store is not None and kind.lower() == "bearer" else None
+        found = (
+            request.app.state.shelf.known.holder(store, text.strip()) if store is not None and kind.lower() == "bearer" else None
+        )
         if found is None or found[1].label == accounts.SESSION:
             said = message("The token does not hold: it is wrong, has expired or was revoked.")
-            raise SignInError(finding("token-invalid", "error", "Authorization", said, remedy=message("Ask an administrator for another.")))
+            raise SignInError(
+                finding("token-invalid", "error", "Authorization", said, remedy=message("Ask an administrator for another."))
+            )
         return Person(found[0].name, found[0].role, origin, found[1].scopes, token=found[1].id)
     cookie = request.cookies.get(COOKIE, "")
     if cookie and store is not None:
@@ -208,11 +212,15 @@ async def _own_page(request: Request, person: Person) -> None:
     foreign = request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
     if foreign or (origin and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()):
         said = message("The change is asked for by a page of another site.")
-        raise ForbiddenError(finding("cross-site", "error", "Origin", said, expected=message("A page of this service, or a program.")))
+        raise ForbiddenError(
+            finding("cross-site", "error", "Origin", said, expected=message("A page of this service, or a program."))
+        )
     if not person.session:
         return
     given = request.headers.get(CSRF_HEADER, "")
-    if not given and request.headers.get("content-type", "").startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
+    if not given and request.headers.get("content-type", "").startswith(
+        ("multipart/form-data", "application/x-www-form-urlencoded")
+    ):
         given = str((await request.form()).get(CSRF_FIELD, ""))
     if not hmac.compare_digest(given.encode(), person.csrf.encode()):
         said = message("The form is too old, or not one of ours.")

@@ -38,7 +38,6 @@ class Settings(BaseSettings):
     job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
     job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")
 
-
     @property
     def guarded(self) -> bool:
         """Whether people sign in: beyond loopback, behind a reverse proxy, or where it is asked for."""
