@@ -1,8 +1,8 @@
 """The service: `create_app(settings)` makes it, `uvicorn --factory api.app:create_app` runs it. Nothing is read at import.
 
-It listens on loopback only, and answers only requests that come from this machine and name a loopback host: a page of another
-site that resolves to this machine gets nothing. Every answer carries a strict Content-Security-Policy; errors are problem details
-in both languages. What holds for every answer stands in `Guard`.
+On loopback it answers only requests that come from this machine and name a loopback host: a page of another site that resolves to
+this machine gets nothing. Beyond loopback people sign in, and who does not is the public (`api.people`). Every answer carries a
+strict Content-Security-Policy; errors are problem details in both languages. What holds for every answer stands in `Guard`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from starlette.datastructures import MutableHeaders
 
 from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
-from api.routes import jobs, layers, lists, pages, service, works
+from api.people import allowed
+from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
 from api.settings import Settings
-from api.state import Held, load
+from api.state import Held, Shelf, load
+from geo.accounts import has_admin
 from geo.errors import TarmimError, finding
 from geo.messages import LANGS, message
 from maps.page import versioned
@@ -83,29 +85,22 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
     Raises
     ------
     SettingsError
-        The address is not loopback: without roles everybody could read everything.
+        When it starts: people are to sign in, and there is no administrator yet who could let them.
     """
     chosen = settings or Settings()  # type: ignore[call-arg]  # the environment gives what is needed
-    if not is_loopback(chosen.host):
-        raise SettingsError(
-            finding(
-                "not-loopback",
-                "error",
-                "host",
-                message("'{host}' is not an address of this machine alone.", host=chosen.host),
-                expected=message("A loopback address such as 127.0.0.1: the service has no roles yet."),
-                remedy=message("Leave `host` as it is."),
-            )
-        )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            app.state.held = held or load(chosen)
+            app.state.shelf = Shelf(chosen, held or load(chosen))
+            needs_admin(app.state.shelf)
         except TarmimError as error:
             app.state.report = "\n".join(error.render(lang) for lang in LANGS)
             raise
-        yield
+        try:
+            yield
+        finally:
+            app.state.shelf.close()
 
     app = FastAPI(
         title="Tarmim",
@@ -117,15 +112,33 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        root_path=chosen.root_path,
     )
     app.state.settings = chosen
     errors.install(app)
-    for part in (service, layers, lists, jobs, pages, works):
-        app.include_router(part.router, dependencies=[Depends(only_known_parameters)], responses=lists.PROBLEMS)
+    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
+        app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(Guard)
     return app
+
+
+def needs_admin(shelf: Shelf) -> None:
+    """Refuse to start where people are to sign in and nobody could let them.
+
+    Raises
+    ------
+    SettingsError
+        There is no administrator.
+    """
+    if not shelf.settings.guarded:
+        return
+    store = shelf.store(make=True)
+    if store is None or not has_admin(store):
+        said = message("People are to sign in, and there is no administrator yet.")
+        remedy = message("Make one first: tarmim account NAME --role admin, then tarmim token NAME.")
+        raise SettingsError(finding("no-admin", "error", "accounts", said, remedy=remedy))
 
 
 class Guard:
@@ -170,10 +183,17 @@ class Guard:
 
 
 def refusal(request: Request) -> Response | None:
-    """The answer to who gets none: another name than loopback in Host (DNS rebinding), or another machine; None for the others."""
+    """The answer to who gets none; None for the others.
+
+    Another name in Host than ours (DNS rebinding), or, where nobody signs in, another machine.
+    """
+    settings: Settings = request.app.state.settings
     host = request.headers.get("host", "")
-    if not is_loopback(host_of(host)):
-        return problem(request, 400, [unknown("Host", host, ["localhost", "127.0.0.1", "[::1]"])])
+    names = [*settings.allowed_hosts, "localhost", "127.0.0.1", "[::1]"]
+    if not is_loopback(host_of(host)) and host_of(host) not in {*settings.allowed_hosts, settings.host.lower()}:
+        return problem(request, 400, [unknown("Host", host, names)])
+    if settings.guarded:
+        return None
     try:
         elsewhere = request.client is not None and not ip_address(request.client.host).is_loopback
     except ValueError:  # a socket of the file system, or a test, has no address
@@ -185,7 +205,7 @@ def refusal(request: Request) -> Response | None:
         "error",
         "client",
         message("The request comes from another machine."),
-        expected=message("This machine alone: the service has no roles yet."),
+        expected=message("This machine alone, where nobody signs in."),
     )
     return problem(request, 403, [found])
 
@@ -195,7 +215,7 @@ def _protect(request: Request, headers: MutableHeaders, status: int) -> None:
     nonce = getattr(request.state, "nonce", None)
     headers["Content-Security-Policy"] = POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
     if status == 405:
-        headers["Allow"] = "GET, HEAD"
+        headers.setdefault("Allow", "GET, HEAD")
     name = request.url.path.removeprefix("/assets/")
     if status == 200 and name != request.url.path and "v" in request.query_params:
         current = versioned("", name).partition("?v=")[2]  # the file is there: it has just been sent

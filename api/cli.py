@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import (
+    account_commands,
     codes_command,
     job_commands,
     method_commands,
@@ -134,6 +135,7 @@ app.add_typer(job_commands.app)
 app.add_typer(method_commands.app)
 app.add_typer(network_commands.app)
 app.add_typer(utility_commands.app)
+app.add_typer(account_commands.app)
 app.add_typer(people_commands.app)
 app.add_typer(sensitivity_commands.app)
 EXAMPLE = N_("Example:") + "\n\n"
@@ -340,4 +342,12 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
     typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has ended: the worker ends too
     with jobs.beside(chosen) if chosen.work else nullcontext():
-        uvicorn.run(app, host=host, port=port, log_level="warning")
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            proxy_headers=bool(chosen.trusted_proxies),
+            forwarded_allow_ips=chosen.trusted_proxies or None,
+            timeout_graceful_shutdown=20,
+        )

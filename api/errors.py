@@ -44,6 +44,10 @@ class TooManyError(TarmimError):
         self.after_s = after_s
 
 
+class ConflictError(TarmimError):
+    """Something that does not fit what is there."""
+
+
 class TooLargeError(TarmimError):
     """More bytes than are taken."""
 
@@ -53,6 +57,7 @@ STATUS: dict[type[TarmimError], int] = {
     UnknownNameError: 404,
     SignInError: 401,
     ForbiddenError: 403,
+    ConflictError: 409,
     TooLargeError: 413,
     TooManyError: 429,
     RequestError: 422,
@@ -62,7 +67,19 @@ STATUS: dict[type[TarmimError], int] = {
     ExportError: 507,
     TarmimError: 422,
 }
-BY_CODE = {"disk-full": 507, "not-written": 507, "unknown-id": 404, "wrong-step": 409, "catalogue-busy": 503, "catalogue": 503}
+BY_CODE = {
+    "disk-full": 507,
+    "not-written": 507,
+    "unknown-id": 404,
+    "wrong-step": 409,
+    "wrong-offset": 409,
+    "upload-finished": 409,
+    "upload-busy": 423,
+    "hash-differs": 460,
+    "too-many-uploads": 429,
+    "catalogue-busy": 503,
+    "catalogue": 503,
+}
 TITLES: dict[int, Message] = {
     400: message("The request can't be understood"),
     401: message("Sign in first"),
@@ -70,12 +87,13 @@ TITLES: dict[int, Message] = {
     404: message("There is nothing at this address"),
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
-    408: message("The request took too long to arrive"),
     409: message("It does not fit what is there now"),
     413: message("The request is too large"),
     415: message("This kind of content is not taken"),
     422: message("The request holds something that can't be used"),
+    423: message("Somebody else is at it"),
     429: message("Too many requests"),
+    460: message("The checksum does not fit"),
     500: message("The service failed; the fault is recorded"),
     503: message("The service is busy"),
     507: message("The disk is full or can't be written"),

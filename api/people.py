@@ -2,8 +2,8 @@
 
 On loopback, with no `sign_in` asked for, whoever sits at the machine is asked nothing and may do everything. Beyond it, or behind a
 reverse proxy, a request shows a token (`Authorization: Bearer …`) or the cookie of a session that a token opened; who shows neither
-is the public. A change asked for by a page of another site is refused in either case, and a change asked for with a cookie needs the
-number that only our own pages know.
+is the public. A change asked for by a page of another site is refused in either case, and a change asked for with a cookie needs
+the number that only our own pages know.
 """
 
 from __future__ import annotations

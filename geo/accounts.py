@@ -90,7 +90,7 @@ def save(store: Store, name: str, role: str, *, by: str, now: datetime.datetime,
     table, moment = catalogue.accounts, utc(now)
     with store.change() as connection:
         known = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
-        values = {"role": role, "closed_at": moment if closed else None}
+        values: dict[str, Any] = {"role": role, "closed_at": moment if closed else None}
         others = sa.select(sa.func.count()).select_from(table)
         others = others.where(table.c.role == "admin", table.c.closed_at.is_(None), table.c.name != name)
         was_admin = known is not None and known.role == "admin" and known.closed_at is None
@@ -164,11 +164,19 @@ def make_token(
         if known is None:
             names = [row.name for row in connection.execute(sa.select(table.c.name).order_by(table.c.name))]
             said = message("There is no account '{name}'.", name=account[:80])
-            raise UnknownNameError(finding("unknown-name", "error", "account", said, expected=message("Known: {known}.", known=names)))
+            raise UnknownNameError(
+                finding("unknown-name", "error", "account", said, expected=message("Known: {known}.", known=names))
+            )
         if known.closed_at is not None:
             said = message("The account '{name}' is closed.", name=account)
             raise StoreError(finding("account-closed", "error", account, said, remedy=message("Open it again first.")))
-        entry = {"id": made.id, "account": account, "hash": _hash(text), "label": made.label, "scopes": list(wanted)}
+        entry: dict[str, Any] = {
+            "id": made.id,
+            "account": account,
+            "hash": _hash(text),
+            "label": made.label,
+            "scopes": list(wanted),
+        }
         entry |= {"made_at": moment, "expires_at": made.expires_at, "revoked_at": None}
         connection.execute(sa.insert(catalogue.tokens), entry)
         if label != SESSION:

@@ -485,3 +485,25 @@ def index_page(
         languages=language_links(language_urls),
         entries=shown,
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------------- people
+
+
+def sign_in_page(*, lang: Lang, assets_url: str, language_urls: Mapping[str, str], **shown: Any) -> str:
+    """The page on which one signs in with a token, or out.
+
+    Parameters
+    ----------
+    shown
+        `name` and `role` of who is signed in, `session`, `csrf`, where the forms go (`action`, `leave`), `map_url`.
+    """
+    return rendered(
+        "sign_in.html",
+        lang,
+        assets_url=assets_url,
+        title=word("sign_in", lang),
+        city=word("sign_in", lang),
+        languages=[(code, LANGUAGE_NAMES[code], language_urls[code]) for code in LANGS],
+        **shown,
+    )

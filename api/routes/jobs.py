@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -14,47 +12,36 @@ from fastapi.responses import Response
 from api import models
 from api.errors import NotFoundError
 from api.negotiation import answer
-from api.settings import Settings
-from geo.catalogue import FILE
+from api.state import ReadingStore
 from geo.errors import finding
 from geo.messages import message
 from geo.records import JOB_STATES, Job
-from geo.store import Store, StoreError
+from geo.store import StoreError
 
 router = APIRouter(tags=["jobs"])
-
-
-@contextmanager
-def _store(request: Request) -> Iterator[Store | None]:
-    settings: Settings = request.app.state.settings
-    if settings.database_url is None and not (settings.study / FILE).is_file():
-        yield None
-        return
-    with Store.open(settings.study, settings.database_url) as store:
-        yield store
 
 
 @router.get("/jobs", name="jobs", response_model=models.Jobs)
 def jobs(
     request: Request,
+    store: ReadingStore,
     state: Annotated[models.JobState | None, Query(description="Only those in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most so many")] = 100,
 ) -> Response:
     """Give the jobs, newest first."""
-    with _store(request) as store:
-        listed = [] if store is None else store.jobs(state=state)
-    return _sent(request, models.Jobs(jobs=[_shown(request, one) for one in listed[:limit]], numberMatched=len(listed)))
+    listed = [] if store is None else store.jobs(state=state)
+    return _sent(request, models.Jobs(jobs=[shown(request, one) for one in listed[:limit]], numberMatched=len(listed)))
 
 
 @router.get("/jobs/{id}", name="job", response_model=models.Job)
 def job(
     request: Request,
+    store: ReadingStore,
     id: Annotated[str, PathParameter(max_length=64, description="Code of a job", examples=["3f2a9c0d1e4b5f67"])],
 ) -> Response:
     """Give one job: its state, its progress from 0 to 1, what came of it or why it failed."""
     try:
-        with _store(request) as store:
-            found = None if store is None else store.job(id)
+        found = None if store is None else store.job(id)
     except StoreError as error:
         if error.findings[0].code != "unknown-id":
             raise
@@ -69,10 +56,11 @@ def job(
                 remedy=message("See /jobs for the codes."),
             )
         )
-    return _sent(request, _shown(request, found))
+    return _sent(request, shown(request, found))
 
 
-def _shown(request: Request, one: Job) -> models.Job:
+def shown(request: Request, one: Job) -> models.Job:
+    """A job for JSON."""
     return models.Job(
         id=one.id,
         kind=one.kind,

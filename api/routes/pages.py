@@ -26,7 +26,7 @@ def drawn(held: Held) -> list[str]:
     return [*layers, *works, *(["left_out"] if len(held.run.left_out) else [])]
 
 
-@router.get("/", include_in_schema=False)
+@router.get("/", name="entrance", include_in_schema=False)
 def entrance(request: Request) -> Response:
     """Send a visitor to the map, in their language."""
     return RedirectResponse(f"{request.url_for('map_page').path}?lang={language(request)}", headers={"Vary": "Accept-Language"})

@@ -13,7 +13,7 @@ from api.state import HeldStudy
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", name="healthz")
 def healthz(held: HeldStudy) -> models.Health:
     """Say that the service is up, and which run it shows."""
     return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
