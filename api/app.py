@@ -23,10 +23,12 @@ from starlette.datastructures import MutableHeaders
 
 from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
-from api.people import allowed
-from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
+from api.bounds import Bounds
+from api.people import allowed, may_deliver
+from api.routes import jobs, layers, lists, operations, pages, people, runs, service, surveys, uploads, works
 from api.settings import Settings
 from api.state import Held, Shelf, load
+from api.watch import Counts, Watch
 from geo.accounts import has_admin
 from geo.errors import TarmimError, finding
 from geo.messages import LANGS, message
@@ -47,6 +49,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+SMALL_BYTES = 2**20
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -115,12 +118,23 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         root_path=chosen.root_path,
     )
     app.state.settings = chosen
+    app.state.counts = Counts()
     errors.install(app)
-    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
+    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs, operations):
         app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(
+        Bounds,
+        small_bytes=SMALL_BYTES,
+        body_bytes=chosen.delivery_bytes + SMALL_BYTES,  # a form is a little more than its file
+        may_deliver=may_deliver,
+        wait_s=chosen.body_wait_s,
+        whole_s=chosen.body_s,
+        at_once=chosen.at_once,
+    )
     app.add_middleware(Guard)
+    app.add_middleware(Watch, counts=app.state.counts)
     return app
 
 
@@ -194,6 +208,16 @@ def refusal(request: Request) -> Response | None:
         return problem(request, 400, [unknown("Host", host, names)])
     if settings.guarded:
         return None
+    if passed_on := [name for name in ("x-forwarded-for", "x-forwarded-host", "forwarded", "via") if name in request.headers]:
+        found = finding(
+            "not-loopback",
+            "error",
+            passed_on[0],
+            message("The request was passed on by a proxy, behind which everybody would be trusted like this machine."),
+            expected=message("This machine alone, where nobody signs in."),
+            remedy=message("Set TARMIM_SIGN_IN, and TARMIM_ALLOWED_HOSTS to the names by which clients come."),
+        )
+        return problem(request, 403, [found])
     try:
         elsewhere = request.client is not None and not ip_address(request.client.host).is_loopback
     except ValueError:  # a socket of the file system, or a test, has no address

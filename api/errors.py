@@ -87,6 +87,7 @@ TITLES: dict[int, Message] = {
     404: message("There is nothing at this address"),
     405: message("This address does not take that method"),
     406: message("None of the formats asked for is offered"),
+    408: message("The request took too long to arrive"),
     409: message("It does not fit what is there now"),
     413: message("The request is too large"),
     415: message("This kind of content is not taken"),

@@ -22,7 +22,7 @@ from fastapi import Depends, Request
 from api.errors import ForbiddenError, SignInError, TooManyError
 from api.settings import Settings
 from geo import accounts
-from geo.errors import finding
+from geo.errors import TarmimError, finding
 from geo.messages import message
 from geo.store import Store
 
@@ -169,6 +169,14 @@ def asking(request: Request) -> Person:
 Asking = Annotated[Person, Depends(asking)]
 
 
+def may_deliver(request: Request) -> bool:
+    """Whether the sender of a request may send a survey, asked before the survey is read."""
+    try:
+        return asking(request).may(Right(SIGNED_IN, "deliver"))
+    except TarmimError:
+        return False
+
+
 async def allowed(request: Request, person: Asking) -> None:
     """Refuse what a person may not ask for; a route without a row in `RIGHTS` is for nobody.
 
@@ -182,13 +190,14 @@ async def allowed(request: Request, person: Asking) -> None:
         More requests in a minute than one sender may make.
     """
     settings: Settings = request.app.state.settings
+    name = request.scope["route"].name
+    request.state.route, request.state.person = name, person  # for `api.watch`
     if settings.guarded:
         wait = request.app.state.shelf.known.wait_s(person.token or person.origin, settings.requests_per_minute)
         if wait > 0:
             said = message("These are more requests than one sender may make in a minute.")
             expected = message("At most {n} a minute.", n=settings.requests_per_minute)
             raise TooManyError(finding("too-many", "error", "client", said, expected=expected), after_s=int(wait) + 1)
-    name = request.scope["route"].name
     right = RIGHTS.get(name, Right(()))
     if not person.may(right):
         said = message("This is not for everybody: {role}.", role=accounts.ROLE_NAMES[person.role])

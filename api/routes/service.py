@@ -8,15 +8,18 @@ from fastapi.responses import Response
 
 from api import models
 from api.negotiation import answer
-from api.state import HeldStudy
+from api.people import Asking
+from api.state import HeldStudy, OnShelf
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/healthz", name="healthz")
-def healthz(held: HeldStudy) -> models.Health:
-    """Say that the service is up, and which run it shows."""
-    return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+def healthz(shelf: OnShelf, person: Asking) -> models.Health:
+    """Say that the service is up, and which run it shows to who asks; none where nothing is published for them."""
+    current = shelf.current()
+    shown = shelf.published() if person.role == "public" else current
+    return models.Health(status="ok", study=current.run.info["study"]["id"], run=None if shown is None else shown.run.id)
 
 
 @router.get("/runs/current", name="run", response_model=dict)

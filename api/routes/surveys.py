@@ -171,6 +171,10 @@ def choices(text: str, name: str) -> dict[str, Any] | None:
             message("A JSON object such as {example}.", example='{"crs": "EPSG:32637"}'),
         )
         raise RequestError(finding("choices", "error", "choices", said, expected=expected))
+    if given.get("extent") not in (None, "study"):  # the path of a file of ours, which only who sits at the machine may name
+        said = message("'{value}' can't be used.", value=str(given["extent"])[:80])
+        remedy = message("Leave it out, and tell the planner where it looked.")
+        raise RequestError(finding("choices", "error", "choices.extent", said, expected=message("Only 'study'."), remedy=remedy))
     try:
         return LayerSpec(**{**given, "path": name}).model_dump(mode="json", exclude_defaults=True)
     except ValidationError as error:
