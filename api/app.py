@@ -22,8 +22,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 
 from api import errors
-from api.errors import RequestError, SettingsError, problem, unknown
 from api.bounds import Bounds
+from api.errors import RequestError, SettingsError, problem, unknown
 from api.people import allowed, may_deliver
 from api.routes import jobs, layers, lists, operations, pages, people, runs, service, surveys, uploads, works
 from api.settings import Settings
