@@ -25,10 +25,9 @@ from api import errors
 from api.bounds import Bounds
 from api.errors import RequestError, SettingsError, problem, unknown
 from api.people import allowed, may_deliver
-from api.routes import jobs, layers, lists, operations, pages, people, runs, service, surveys, uploads, works
+from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
 from api.settings import Settings
 from api.state import Held, Shelf, load
-from api.watch import Counts, Watch
 from geo.accounts import has_admin
 from geo.errors import TarmimError, finding
 from geo.messages import LANGS, message
@@ -118,9 +117,8 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         root_path=chosen.root_path,
     )
     app.state.settings = chosen
-    app.state.counts = Counts()
     errors.install(app)
-    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs, operations):
+    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
         app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
@@ -134,7 +132,6 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         at_once=chosen.at_once,
     )
     app.add_middleware(Guard)
-    app.add_middleware(Watch, counts=app.state.counts)
     return app
 
 

@@ -329,21 +329,17 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
     from contextlib import nullcontext
 
     import uvicorn
-    from uvicorn.config import LOGGING_CONFIG
 
     from api import jobs
     from api.app import create_app
     from api.settings import settings_of
     from api.state import load
-    from api.watch import to_json_lines
 
     with faults(lang):
         chosen = settings_of(study=study, host=host, port=port, lang=lang)
         app = create_app(chosen, load(chosen))
     shown = f"[{host}]" if ":" in host else host
     typer.echo(gettext("Open http://{host}:{port}/ in a browser; end with Ctrl+C.", lang, host=shown, port=str(port)))
-    if chosen.log == "json":
-        to_json_lines()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again when it has ended: the worker ends too
     with jobs.beside(chosen) if chosen.work else nullcontext():
         uvicorn.run(
@@ -351,7 +347,6 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
             host=host,
             port=port,
             log_level="warning",
-            log_config=None if chosen.log == "json" else LOGGING_CONFIG,
             proxy_headers=bool(chosen.trusted_proxies),
             forwarded_allow_ips=chosen.trusted_proxies or None,
             timeout_graceful_shutdown=20,

@@ -190,14 +190,13 @@ async def allowed(request: Request, person: Asking) -> None:
         More requests in a minute than one sender may make.
     """
     settings: Settings = request.app.state.settings
-    name = request.scope["route"].name
-    request.state.route, request.state.person = name, person  # for `api.watch`
     if settings.guarded:
         wait = request.app.state.shelf.known.wait_s(person.token or person.origin, settings.requests_per_minute)
         if wait > 0:
             said = message("These are more requests than one sender may make in a minute.")
             expected = message("At most {n} a minute.", n=settings.requests_per_minute)
             raise TooManyError(finding("too-many", "error", "client", said, expected=expected), after_s=int(wait) + 1)
+    name = request.scope["route"].name
     right = RIGHTS.get(name, Right(()))
     if not person.may(right):
         said = message("This is not for everybody: {role}.", role=accounts.ROLE_NAMES[person.role])

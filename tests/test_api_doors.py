@@ -1,11 +1,9 @@
-"""What the operator sees: readiness, counts, lines of the log; and the doors that stay shut before anything is read."""
+"""Doors that stay shut: to strangers' files before they are read, to paths of ours, behind a proxy, after a token is revoked."""
 
 from __future__ import annotations
 
 import datetime
 import json
-import logging
-import re
 import shutil
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from api.app import create_app
 from api.jobs import now
 from api.settings import Settings
 from api.state import load
-from api.watch import JsonLines, to_json_lines
 from geo import accounts
 from geo.store import Store
 
@@ -60,82 +57,9 @@ def bearer(tokens, role):
     return {"Authorization": f"Bearer {tokens[role]}"}
 
 
-# ------------------------------------------------------------------------------------------------------------------- what is seen
-
-
-def test_ready_means_that_the_catalogue_answers(client, study):
-    assert client.get("/readyz").json() == {"status": "ready"}
-    client.app.state.shelf.close()
-    (study / "catalogue.sqlite").write_bytes(b"no database" * 1000)
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "5"
-
-
 def test_health_is_that_of_the_process_whatever_is_published(client):
     """A supervisor that asks for it would else end a service whose first run is not published yet."""
-    assert client.get("/healthz").status_code == 200
-
-
-def test_counts_are_the_administrators(client, tokens):
-    assert client.get("/metrics").status_code == 401
-    assert client.get("/metrics", headers=bearer(tokens, "planner")).status_code == 403
-    client.get("/readyz")
-    client.get("/priorities/../nothing-of-that-name")
-    client.request("BREW", "/readyz")
-    text = client.get("/metrics", headers=bearer(tokens, "admin")).text
-    assert 'tarmim_requests_total{method="GET",route="readyz",status="200"} 1.0' in text
-    assert 'tarmim_requests_total{method="GET",route="-",status="404"} 1.0' in text
-    assert 'method="other"' in text, "a method that somebody makes up is no new row"
-    assert "nothing-of-that-name" not in text
-    assert 'tarmim_jobs{state="queued"} 0.0' in text
-    assert 'tarmim_surveys{status="received"} 0.0' in text
-
-
-def test_a_line_names_the_person_and_never_the_token(client, tokens, caplog):
-    with caplog.at_level(logging.INFO, "tarmim.access"):
-        answer = client.get("/surveys?limit=7", headers=bearer(tokens, "partner"))
-    (line,) = [json.loads(JsonLines().format(one)) for one in caplog.records if one.name == "tarmim.access"]
-    assert {name: line[name] for name in ("route", "method", "status", "person", "role")} == {
-        "route": "surveys", "method": "GET", "status": 200, "person": "a partner", "role": "partner",
-    }  # fmt: skip
-    assert line["request"] == answer.headers["x-request-id"]
-    assert line["bytes"] == len(answer.content)
-    assert line["ms"] > 0
-    assert tokens["partner"] not in json.dumps(line)
-    assert "limit" not in json.dumps(line)
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"), [("0f3a-77.b_c9", True), ("short", False), ("x" * 65, False), ('a"b c{d}efgh', False), ("\\n" * 8, False)]
-)
-def test_a_number_of_a_proxy_is_kept_if_it_is_one(client, given, kept):
-    number = client.get("/readyz", headers={"X-Request-ID": given}).headers["x-request-id"]
-    assert (number == given) is kept
-    assert kept or re.fullmatch("[0-9a-f]{16}", number)
-
-
-def test_a_fault_is_one_line_with_its_trace():
-    try:
-        1 / 0  # noqa: B018
-    except ZeroDivisionError as error:
-        record = logging.LogRecord("tarmim.api", logging.ERROR, "", 0, "fault\nat %r", ("/x\n{}",), (type(error), error, None))
-    line = JsonLines().format(record)
-    assert "\n" not in line
-    assert "ZeroDivisionError" in json.loads(line)["trace"]
-
-
-def test_json_lines_go_to_standard_error(capsys):
-    before = logging.root.handlers[:], logging.root.level
-    try:
-        to_json_lines()
-        logging.getLogger("tarmim.api").warning("حمص")
-        assert json.loads(capsys.readouterr().err)["message"] == "حمص"
-    finally:
-        logging.root.handlers[:], logging.root.level = before
-
-
-# --------------------------------------------------------------------------------------------------------------- what stays shut
+    assert client.get("/healthz").json()["run"] is None
 
 
 def test_a_stranger_s_file_is_refused_before_it_is_read(client, tokens, tmp_path, monkeypatch):
