@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from geo.errors import finding
 from geo.messages import Lang, message
@@ -26,7 +27,9 @@ class Settings(BaseSettings):
     page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")
     work: bool = Field(default=True, description="Whether `tarmim serve` also works on the jobs of the study")
     sign_in: bool = Field(default=False, description="Ask everybody to sign in on loopback too, as behind a reverse proxy")
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="Names by which clients call the service beyond loopback")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Names by which clients call the service beyond loopback, with commas between them"
+    )
     root_path: str = Field(default="", pattern=r"^(/[\w.-]+)*$", description="Path prefix that a reverse proxy takes away")
     trusted_proxies: str = Field(default="", description="Addresses of reverse proxies whose X-Forwarded headers are believed")
     https: bool = Field(default=False, description="Whether clients come by https: session cookies go over nothing else then")
@@ -40,6 +43,11 @@ class Settings(BaseSettings):
     quota_bytes: int = Field(default=20 * 2**30, ge=1, description="What the surveys of one sender may take in all")
     job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
     job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        return tuple(one.strip().lower() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
     @property
     def guarded(self) -> bool:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.jobs import now
-from api.settings import Settings
+from api.settings import Settings, settings_of
 from api.state import load
 from geo import accounts
 from geo.store import Store
@@ -131,3 +131,10 @@ def test_a_revoked_token_takes_its_sessions_along(client, study, tokens):
         accounts.revoke(store, known.id, by="test", now=now())
     client.app.state.shelf.look_again()
     assert client.get("/surveys").status_code == 401
+
+
+def test_names_of_hosts_are_given_with_commas(monkeypatch, study):
+    monkeypatch.setenv("TARMIM_ALLOWED_HOSTS", "Tarmim.example.org, 192.0.2.7")
+    assert settings_of(study=study).allowed_hosts == ("tarmim.example.org", "192.0.2.7")
+    monkeypatch.setenv("TARMIM_ALLOWED_HOSTS", "")
+    assert not settings_of(study=study).guarded
