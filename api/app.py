@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from starlette.datastructures import MutableHeaders
 from api import errors
 from api.bounds import Bounds
 from api.errors import RequestError, SettingsError, problem, unknown
+from api.operations import Meter, number, to_json_lines
 from api.people import allowed, may_deliver
 from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
 from api.settings import Settings
@@ -117,6 +119,9 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         root_path=chosen.root_path,
     )
     app.state.settings = chosen
+    if chosen.log == "json":
+        to_json_lines()
+    app.state.meter = Meter()
     errors.install(app)
     for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
         app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
@@ -145,7 +150,7 @@ def needs_admin(shelf: Shelf) -> None:
     """
     if not shelf.settings.guarded:
         return
-    store = shelf.store(make=True)
+    store = shelf.store()
     if store is None or not has_admin(store):
         said = message("People are to sign in, and there is no administrator yet.")
         remedy = message("Make one first: tarmim account NAME --role admin, then tarmim token NAME.")
@@ -173,12 +178,14 @@ class Guard:
         without_body = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if without_body else dict(scope)
         request = Request(inner)
-        begun = False
+        request.state.number = number(request.headers.get("x-request-id", ""))
+        begun, since = False, time.perf_counter()
 
         async def sending(sent: Message) -> None:
             nonlocal begun
             if sent["type"] == "http.response.start":
                 begun = True
+                request.app.state.meter.note(request, sent["status"], since)
                 _protect(request, MutableHeaders(scope=sent), sent["status"])
             elif without_body and sent["type"] == "http.response.body":
                 sent = {**sent, "body": b""}
@@ -233,10 +240,11 @@ def refusal(request: Request) -> Response | None:
 
 def _protect(request: Request, headers: MutableHeaders, status: int) -> None:
     headers.update(HEADERS)
+    headers["X-Request-ID"] = request.state.number
     nonce = getattr(request.state, "nonce", None)
     headers["Content-Security-Policy"] = POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
     if status == 405:
-        headers.setdefault("Allow", "GET, HEAD")
+        headers["Allow"] = headers.get("Allow", "GET").replace("GET", "GET, HEAD")
     name = request.url.path.removeprefix("/assets/")
     if status == 200 and name != request.url.path and "v" in request.query_params:
         current = versioned("", name).partition("?v=")[2]  # the file is there: it has just been sent

@@ -56,7 +56,7 @@ RIGHTS: Mapping[str, Right] = {
     # surveys: a partner and a directorate see their own
     **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview"), Right(SIGNED_IN)),
     **dict.fromkeys(
-        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon", "service_request"),
+        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon"),
         Right(SIGNED_IN, "deliver"),
     ),
     **dict.fromkeys(("survey_check", "survey_accept", "survey_return", "publish_run", "withdraw_run"), Right(PLANNERS, "decide")),
@@ -190,6 +190,7 @@ async def allowed(request: Request, person: Asking) -> None:
         More requests in a minute than one sender may make.
     """
     settings: Settings = request.app.state.settings
+    request.state.who = person.name
     if settings.guarded:
         wait = request.app.state.shelf.known.wait_s(person.token or person.origin, settings.requests_per_minute)
         if wait > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     body_wait_s: float = Field(default=30, gt=0, le=3600, description="Longest silence within the body of a request, in seconds")
     body_s: float = Field(default=3600, gt=0, le=86_400, description="Longest time for the body of a request in all, in seconds")
     at_once: int = Field(default=64, ge=1, le=10_000, description="Requests that one process answers at once")
+    log: Literal["text", "json"] = Field(default="text", description="Log as text, or as lines of JSON with one for each request")
     quota_bytes: int = Field(default=20 * 2**30, ge=1, description="What the surveys of one sender may take in all")
     job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
     job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")

@@ -275,9 +275,12 @@ def test_loopback_hosts_are_answered(client, host):
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-def test_it_does_not_listen_to_the_world():
-    with pytest.raises(SettingsError):
-        create_app(Settings(study=DEMO, host="0.0.0.0"))  # noqa: S104
+def test_it_does_not_listen_to_the_world_before_somebody_can_let_people_in(held):
+    with (
+        pytest.raises(SettingsError, match="no administrator yet"),
+        TestClient(create_app(Settings(study=DEMO, host="192.0.2.1"), held)),
+    ):
+        pass
 
 
 def test_a_faulty_study_stops_the_start_with_its_report(tmp_path):

@@ -166,7 +166,7 @@ def save(
     person: Asking,
     shelf: OnShelf,
     store: WritingStore,
-    name: Annotated[str, PathParameter(max_length=80, description="Name of the account")],
+    name: Annotated[str, PathParameter(max_length=80, description="Name of the account", examples=["Water directorate"])],
     given: AccountChange,
 ) -> Response:
     """Add an account, give it another role, close it or open it again."""
@@ -198,7 +198,7 @@ def revoke(
     person: Asking,
     shelf: OnShelf,
     store: WritingStore,
-    id: Annotated[str, PathParameter(max_length=64, description="Code of the token")],
+    id: Annotated[str, PathParameter(max_length=64, description="Code of the token", examples=["3f2a9c0d1e4b5f67"])],
 ) -> Response:
     """Let a token no longer hold."""
     gone = accounts.revoke(store, id, by=person.name, now=now(), origin=person.origin)

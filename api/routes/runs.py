@@ -17,7 +17,7 @@ from api.state import OnShelf, ReadingStore, WritingStore
 from geo.records import RunRecord
 
 router = APIRouter(tags=["runs"])
-RunParameter = Annotated[str, PathParameter(max_length=64, description="Code of the run")]
+RunParameter = Annotated[str, PathParameter(max_length=64, description="Code of the run", examples=["3f2a9c0d1e4b5f67"])]
 
 
 class RunSummary(BaseModel):

@@ -34,7 +34,7 @@ from geo.surveys import choices_of, look
 router = APIRouter(tags=["surveys"])
 SHOWN = 1_000  # features of a preview, at most
 
-SurveyParameter = Annotated[str, PathParameter(max_length=64, description="Number of the receipt")]
+SurveyParameter = Annotated[str, PathParameter(max_length=64, description="Number of the receipt", examples=["3f2a9c0d1e4b5f67"])]
 
 
 class Delivered(BaseModel):

@@ -34,7 +34,7 @@ TUS = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}
 CONTENT = "application/offset+octet-stream"
 PART_BYTES = 4 * 2**20  # kept and written down so often while a part arrives
 
-UploadParameter = Annotated[str, PathParameter(max_length=64, description="Code of the upload")]
+UploadParameter = Annotated[str, PathParameter(max_length=64, description="Code of the upload", examples=["3f2a9c0d1e4b5f67"])]
 
 
 def metadata(text: str) -> dict[str, str]:
