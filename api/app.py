@@ -27,7 +27,7 @@ from api.bounds import Bounds
 from api.errors import RequestError, SettingsError, problem, unknown
 from api.operations import Meter, number, to_json_lines
 from api.people import allowed, may_deliver
-from api.routes import jobs, layers, lists, pages, people, runs, service, surveys, uploads, works
+from api.routes import jobs, layers, lists, pages, people, requests, runs, service, surveys, uploads, works
 from api.settings import Settings
 from api.state import Held, Shelf, load
 from geo.accounts import has_admin
@@ -123,7 +123,7 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         to_json_lines()
     app.state.meter = Meter()
     errors.install(app)
-    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs):
+    for part in (service, layers, lists, jobs, pages, works, surveys, uploads, people, runs, requests):
         app.include_router(part.router, dependencies=[Depends(allowed), Depends(only_known_parameters)], responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)

@@ -72,6 +72,7 @@ BY_CODE = {
     "not-written": 507,
     "unknown-id": 404,
     "wrong-step": 409,
+    "no-requests": 409,
     "wrong-offset": 409,
     "upload-finished": 409,
     "upload-busy": 423,

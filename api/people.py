@@ -48,18 +48,21 @@ class Right:
 READERS, OPEN = Right(ALL), Right(ALL)
 RIGHTS: Mapping[str, Right] = {
     # open to everybody, the published run to the public
-    **dict.fromkeys(("entrance", "healthz", "readyz", "openapi", "sign_in_page", "sign_in", "sign_out"), OPEN),
+    **dict.fromkeys(("entrance", "healthz", "readyz", "openapi", "sign_in_page", "sign_in", "sign_out", "services"), OPEN),
     **dict.fromkeys(("priorities", "priority", "left_out", "run", "works", "map_page", "map_data", "map_layer"), READERS),
     # what surveys say of single houses is for those who work on it
     **dict.fromkeys(("layers", "layer"), Right(SIGNED_IN)),
     **dict.fromkeys(("jobs", "job", "decisions", "runs"), Right(PLANNERS)),
     # surveys: a partner and a directorate see their own
-    **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview"), Right(SIGNED_IN)),
+    **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview", "service_request_state"), Right(SIGNED_IN)),
     **dict.fromkeys(
-        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon"),
+        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon", "service_request"),
         Right(SIGNED_IN, "deliver"),
     ),
-    **dict.fromkeys(("survey_check", "survey_accept", "survey_return", "publish_run", "withdraw_run"), Right(PLANNERS, "decide")),
+    **dict.fromkeys(
+        ("survey_check", "survey_accept", "survey_return", "publish_run", "withdraw_run", "requests_survey"),
+        Right(PLANNERS, "decide"),
+    ),
     **dict.fromkeys(("accounts", "account_save", "tokens", "token_make", "token_revoke", "metrics"), Right(("admin",), "manage")),
 }
 
