@@ -17,7 +17,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import Response
 
 from api import models
-from api.errors import NotFoundError, RequestError, problem, unknown
+from api.errors import TITLES, NotFoundError, RequestError, problem, unknown
 from api.negotiation import accepted, answer, language
 from api.state import Held, HeldStudy
 from geo import export
@@ -41,8 +41,11 @@ MEDIA: dict[str, str] = {
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"content": {"application/problem+json": {"schema": models.Problem.model_json_schema()}}, "description": text}
-    for status, text in ((404, "Nothing of that name"), (406, "No such format"), (422, "A parameter that can't be used"))
+    status: {
+        "content": {"application/problem+json": {"schema": models.Problem.model_json_schema()}},
+        "description": TITLES[status].render("en"),
+    }
+    for status in (400, 401, 403, 404, 406, 409, 413, 422, 423, 429, 460, 503, 507)
 }
 
 
