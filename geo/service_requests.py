@@ -2,9 +2,9 @@
 
 A request is kept as its category, its place and its moment; who made it, what they wrote, their picture and their address never
 come as far as this module. A place that may be a home is kept as the middle of its cell of the grid (`geo.complaints_intake`),
-already here: what is not on the disk can't leak from it. `gather` delivers everything that came so far as one survey, which is checked and
-accepted like any other; it takes the place of the one before it, so nothing counts twice. Known bias: whoever may send requests may
-send many; one place and category within two weeks count as one trouble, however often they are sent.
+already here: what is not on the disk can't leak from it. `gather` delivers everything that came so far as one survey, which is
+checked and accepted like any other; it takes the place of the one before it, so nothing counts twice. Known bias: whoever may
+send requests may send many; one place and category within two weeks count as one trouble, however often they are sent.
 """
 
 from __future__ import annotations
