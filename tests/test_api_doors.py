@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import shutil
@@ -119,6 +120,24 @@ def test_sending_what_another_has_sent_changes_nothing_of_theirs(client, study, 
     assert client.get("/jobs", headers=bearer(tokens, "planner")).json()["numberMatched"] == queued
     again = client.post("/surveys", files={"file": ("a.csv", content)}, data=FORM, headers=mine)
     assert again.json()["id"] == first.json()["id"]
+
+
+def test_nor_does_sending_it_in_parts(client, study, tokens):
+    """An upload that turns out to be what another has sent opens their returned survey for no new decision."""
+    content, planner = b"id,grade\n1,severe\n", bearer(tokens, "planner")
+    first = client.post("/surveys", files={"file": ("a.csv", content)}, data=FORM, headers=bearer(tokens, "partner")).json()
+    assert client.post(f"{first['href']}/return", json={"reason": "no places"}, headers=planner).status_code == 200
+    queued = client.get("/jobs", headers=planner).json()["numberMatched"]
+    other = {**bearer(tokens, "directorate"), "Tus-Resumable": "1.0.0"}
+    said = ",".join(f"{name} {base64.b64encode(value).decode()}" for name, value in (("filename", b"b.csv"), ("layer", b"damage")))
+    begun = client.post("/uploads", headers={**other, "Upload-Length": str(len(content)), "Upload-Metadata": said})
+    assert begun.status_code == 201, begun.text
+    part = {**other, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    last = client.patch(begun.headers["location"], content=content, headers=part)
+    assert last.status_code == 409
+    assert "a partner" not in last.text
+    assert client.get("/jobs", headers=planner).json()["numberMatched"] == queued
+    assert client.get(first["href"], headers=planner).json()["status"] == "returned"
 
 
 def test_a_revoked_token_takes_its_sessions_along(client, study, tokens):

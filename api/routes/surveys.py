@@ -130,6 +130,19 @@ def within_quota(store: Store, person: Person, more: int, quota: int) -> None:
         raise TooLargeError(finding("quota", "error", "surveys", said, expected=expected, remedy=message("Ask a planner.")))
 
 
+def not_of_another(made: Receipt, person: Person) -> None:
+    """Refuse what somebody else delivered first: its sender alone has a say in how it is read.
+
+    Raises
+    ------
+    ConflictError
+        Without a word of who it was.
+    """
+    if made.sender != person.name and not person.sees_all_surveys:
+        said = message("The same content has been delivered by somebody else.")
+        raise ConflictError(finding("delivered-before", "error", "file", said, remedy=message("Ask a planner what became of it.")))
+
+
 def receipt(request: Request, one: Receipt, job: str | None) -> Delivered:
     """What a sender is given."""
     said = {name: getattr(one, name) for name in ("id", "received_at", "sender", "layer", "name", "sha256", "bytes")}
@@ -222,9 +235,7 @@ def deliver(
     name = file.filename or "-"
     chosen = choices(choices_, name)
     made = store.receive(file.file, name=name, sender=person.name, layer=layer, now=now())
-    if made.sender != person.name and not person.sees_all_surveys:
-        said = message("The same content has been delivered by somebody else.")
-        raise ConflictError(finding("delivered-before", "error", "file", said, remedy=message("Ask a planner what became of it.")))
+    not_of_another(made, person)
     job = queued(store, "check", made.id, person, chosen)
     body = receipt(request, made, job)
     return sent(body, 201, {"Location": body.href})
