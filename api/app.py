@@ -23,9 +23,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 
 from api import errors
+from api.bounds import Bounds
 from api.errors import RequestError, SettingsError, problem, unknown
-from api.operations import Meter
-from api.people import allowed
+from api.operations import Meter, number, to_json_lines
+from api.people import allowed, may_deliver
 from api.routes import (
     features,
     jobs,
@@ -35,6 +36,7 @@ from api.routes import (
     people,
     processes,
     publishing,
+    requests,
     runs,
     service,
     surveys,
@@ -64,6 +66,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+SMALL_BYTES = 2**20
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -132,15 +135,26 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
         root_path=chosen.root_path,
     )
     app.state.settings = chosen
+    if chosen.log == "json":
+        to_json_lines()
     app.state.meter = Meter()
     errors.install(app)
     rules = [Depends(allowed), Depends(only_known_parameters)]
-    for part in (service, layers, lists, jobs, pages, works, runs, surveys, uploads, people, publishing):
+    for part in (service, layers, lists, jobs, pages, works, runs, surveys, uploads, people, publishing, requests):
         app.include_router(part.router, dependencies=rules, responses=lists.PROBLEMS)
     for ogc in (features, tiles, processes):
         app.include_router(ogc.router, dependencies=rules, responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(
+        Bounds,
+        small_bytes=SMALL_BYTES,
+        body_bytes=chosen.delivery_bytes + SMALL_BYTES,  # a form is a little more than its file
+        may_deliver=may_deliver,
+        wait_s=chosen.body_wait_s,
+        whole_s=chosen.body_s,
+        at_once=chosen.at_once,
+    )
     app.add_middleware(Guard)
     return app
 
@@ -183,6 +197,7 @@ class Guard:
         without_body = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if without_body else dict(scope)
         request = Request(inner)
+        request.state.number = number(request.headers.get("x-request-id", ""))
         begun, since = False, time.perf_counter()
 
         async def sending(sent: Message) -> None:
@@ -216,6 +231,16 @@ def refusal(request: Request) -> Response | None:
         return problem(request, 400, [unknown("Host", host, names)])
     if settings.guarded:
         return None
+    if passed_on := [name for name in ("x-forwarded-for", "x-forwarded-host", "forwarded", "via") if name in request.headers]:
+        found = finding(
+            "not-loopback",
+            "error",
+            passed_on[0],
+            message("The request was passed on by a proxy, behind which everybody would be trusted like this machine."),
+            expected=message("This machine alone, where nobody signs in."),
+            remedy=message("Set TARMIM_SIGN_IN, and TARMIM_ALLOWED_HOSTS to the names by which clients come."),
+        )
+        return problem(request, 403, [found])
     try:
         elsewhere = request.client is not None and not ip_address(request.client.host).is_loopback
     except ValueError:  # a socket of the file system, or a test, has no address
@@ -234,6 +259,7 @@ def refusal(request: Request) -> Response | None:
 
 def _protect(request: Request, headers: MutableHeaders, status: int) -> None:
     headers.update(HEADERS)
+    headers["X-Request-ID"] = request.state.number
     nonce = getattr(request.state, "nonce", None)
     headers["Content-Security-Policy"] = POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
     if status == 405:

@@ -336,6 +336,7 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
     from contextlib import nullcontext
 
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from api import jobs
     from api.app import create_app
@@ -354,6 +355,7 @@ def _serve(study: Path, host: str, port: int, lang: Lang) -> None:
             host=host,
             port=port,
             log_level="warning",
+            log_config=None if chosen.log == "json" else LOGGING_CONFIG,
             proxy_headers=bool(chosen.trusted_proxies),
             forwarded_allow_ips=chosen.trusted_proxies or None,
             timeout_graceful_shutdown=20,

@@ -20,7 +20,7 @@ class Health(BaseModel):
 
     status: Literal["ok"]
     study: str
-    run: str
+    run: str | None = Field(description="The run that who asks is shown; null where nothing is published")
 
 
 class LayerSummary(BaseModel):

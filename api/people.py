@@ -22,7 +22,7 @@ from fastapi import Depends, Request
 from api.errors import ForbiddenError, SignInError, TooManyError
 from api.settings import Settings
 from geo import accounts
-from geo.errors import finding
+from geo.errors import TarmimError, finding
 from geo.messages import message
 from geo.store import Store
 
@@ -48,7 +48,7 @@ class Right:
 READERS, OPEN = Right(ALL), Right(ALL)
 RIGHTS: Mapping[str, Right] = {
     # open to everybody, the published run to the public
-    **dict.fromkeys(("entrance", "healthz", "readyz", "openapi", "sign_in_page", "sign_in", "sign_out"), OPEN),
+    **dict.fromkeys(("entrance", "healthz", "readyz", "openapi", "sign_in_page", "sign_in", "sign_out", "services"), OPEN),
     **dict.fromkeys(("priorities", "priority", "left_out", "run", "works", "map_page", "map_data", "map_layer"), READERS),
     **dict.fromkeys(("runs", "run_info", "difference"), READERS),
     **dict.fromkeys(
@@ -61,12 +61,15 @@ RIGHTS: Mapping[str, Right] = {
     **dict.fromkeys(("jobs", "job", "decisions", "ogc_jobs", "ogc_job", "job_results", "job_events"), Right(PLANNERS)),
     **dict.fromkeys(("execute", "dismiss"), Right(PLANNERS, "decide")),
     # surveys: a partner and a directorate see their own
-    **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview"), Right(SIGNED_IN)),
+    **dict.fromkeys(("surveys", "survey", "survey_original", "survey_preview", "service_request_state"), Right(SIGNED_IN)),
     **dict.fromkeys(
-        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon"),
+        ("deliver", "uploads_options", "upload_begin", "upload_state", "upload_append", "upload_abandon", "service_request"),
         Right(SIGNED_IN, "deliver"),
     ),
-    **dict.fromkeys(("survey_check", "survey_accept", "survey_return", "publish_run", "withdraw_run"), Right(PLANNERS, "decide")),
+    **dict.fromkeys(
+        ("survey_check", "survey_accept", "survey_return", "publish_run", "withdraw_run", "requests_survey"),
+        Right(PLANNERS, "decide"),
+    ),
     **dict.fromkeys(("accounts", "account_save", "tokens", "token_make", "token_revoke", "metrics"), Right(("admin",), "manage")),
 }
 
@@ -191,6 +194,14 @@ def _shown(request: Request) -> Person:
 
 
 Asking = Annotated[Person, Depends(asking)]
+
+
+def may_deliver(request: Request) -> bool:
+    """Whether the sender of a request may send a survey, asked before the survey is read."""
+    try:
+        return asking(request).may(Right(SIGNED_IN, "deliver"))
+    except TarmimError:
+        return False
 
 
 async def allowed(request: Request, person: Asking) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from geo.errors import finding
 from geo.messages import Lang, message
@@ -26,7 +27,9 @@ class Settings(BaseSettings):
     page_size_max: int = Field(default=10_000, ge=1, le=100_000, description="Largest `limit` that is accepted")
     work: bool = Field(default=True, description="Whether `tarmim serve` also works on the jobs of the study")
     sign_in: bool = Field(default=False, description="Ask everybody to sign in on loopback too, as behind a reverse proxy")
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="Names by which clients call the service beyond loopback")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Names by which clients call the service beyond loopback, with commas between them"
+    )
     root_path: str = Field(default="", pattern=r"^(/[\w.-]+)*$", description="Path prefix that a reverse proxy takes away")
     trusted_proxies: str = Field(default="", description="Addresses of reverse proxies whose X-Forwarded headers are believed")
     https: bool = Field(default=False, description="Whether clients come by https: session cookies go over nothing else then")
@@ -34,9 +37,18 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(default=600, ge=1, le=1_000_000, description="Requests of one sender, where people sign in")
     sign_ins_per_minute: int = Field(default=10, ge=1, le=1_000, description="Attempts to sign in from one address")
     delivery_bytes: int = Field(default=2**30, ge=1, description="Largest survey that is taken in one request")
+    body_wait_s: float = Field(default=30, gt=0, le=3600, description="Longest silence within the body of a request, in seconds")
+    body_s: float = Field(default=3600, gt=0, le=86_400, description="Longest time for the body of a request in all, in seconds")
+    at_once: int = Field(default=64, ge=1, le=10_000, description="Requests that one process answers at once")
+    log: Literal["text", "json"] = Field(default="text", description="Log as text, or as lines of JSON with one for each request")
     quota_bytes: int = Field(default=20 * 2**30, ge=1, description="What the surveys of one sender may take in all")
     job_attempts: int = Field(default=3, ge=1, le=20, description="How often a job is begun before it counts as failed")
     job_retry_s: int = Field(default=60, ge=0, le=86_400, description="Seconds before a job is tried again, where a fault may pass")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        return tuple(one.strip().lower() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
 
     @property
     def guarded(self) -> bool:

@@ -203,7 +203,7 @@ def _token(row: Any) -> Token:
 
 
 def revoke(store: Store, token: str, *, by: str, now: datetime.datetime, origin: str = "") -> Token:
-    """Let a token no longer hold; revoked twice is revoked once.
+    """Let a token no longer hold, nor any session of its account: one may have been opened with it. Revoked twice is revoked once.
 
     Raises
     ------
@@ -219,7 +219,10 @@ def revoke(store: Store, token: str, *, by: str, now: datetime.datetime, origin:
         known = _token(row._mapping)
         if known.revoked_at is not None:
             return known
-        connection.execute(sa.update(table).where(table.c.id == token).values(revoked_at=utc(now)))
+        ended = table.c.id == token
+        if known.label != SESSION:
+            ended = sa.or_(ended, sa.and_(table.c.account == known.account, table.c.label == SESSION, table.c.revoked_at.is_(None)))
+        connection.execute(sa.update(table).where(ended).values(revoked_at=utc(now)))
         if known.label != SESSION:
             log_entry(connection, now, by, origin, "token-revoked", known.account, {"token": token})
     return Token(**{**known.__dict__, "revoked_at": utc(now)})

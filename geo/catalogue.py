@@ -24,7 +24,7 @@ from geo.errors import Finding, TarmimError, disk_full, finding, is_full, not_wr
 from geo.messages import message
 
 FILE = "catalogue.sqlite"
-HEAD = "0005"
+HEAD = "0006"
 BUSY_S = 30
 PRAGMAS = {"busy_timeout": BUSY_S * 1000, "synchronous": "FULL", "foreign_keys": "ON", "trusted_schema": "OFF"}
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('tarmim catalogue'), hashtext(current_schema()))"
@@ -182,6 +182,15 @@ tokens = sa.Table(
     sa.Column("made_at", Utc, nullable=False),
     sa.Column("expires_at", Utc, nullable=False),
     sa.Column("revoked_at", Utc),
+)
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("received_at", Utc, nullable=False),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("lon", sa.Double, nullable=False),
+    sa.Column("lat", sa.Double, nullable=False),
 )
 decisions = sa.Table(
     "decisions",

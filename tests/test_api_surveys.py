@@ -249,8 +249,10 @@ def test_it_says_how_it_is(client, who, study):
 def test_a_line_for_each_request_without_secrets(client, who, caplog):
     import orjson
 
+    from api.operations import JsonLines
+
     with caplog.at_level("INFO", logger="tarmim.access"):
         client.get("/surveys/none", headers=who["OCHA"])
-    line = orjson.loads(caplog.messages[-1])
+    line = orjson.loads(JsonLines().format(caplog.records[-1]))
     assert (line["route"], line["status"], line["who"]) == ("survey", 404, "OCHA")
     assert who["OCHA"]["Authorization"].split()[1] not in caplog.text

@@ -39,6 +39,17 @@ DEMO = TESTS.parent / "data" / "demo"
 HERE = "test_threats.py::"
 
 THREATS: dict[str, dict[str, list[str]]] = {
+    "senders over the network": {
+        "a large file of a stranger": ["test_api_doors.py::test_a_stranger_s_file_is_refused_before_it_is_read", "test_api_bounds.py::test_only_who_may_deliver_sends_much"],
+        "a body that drips or falls silent": ["test_api_bounds.py::test_silence_within_a_body_ends_the_request", "test_api_bounds.py::test_a_body_that_drips_ends_with_its_time"],
+        "many at once": ["test_api_bounds.py::test_one_more_than_can_be_answered_is_told_to_come_back"],
+        "paths of ours in their choices": ["test_api_doors.py::test_a_sender_names_no_file_of_ours"],
+        "the survey of another": ["test_api_doors.py::test_sending_what_another_has_sent_changes_nothing_of_theirs", "test_api_doors.py::test_nor_does_sending_it_in_parts"],
+        "a proxy that nobody was told of": ["test_api_doors.py::test_a_proxy_does_not_make_everybody_the_one_at_the_machine"],
+        "a stolen token": ["test_api_doors.py::test_a_revoked_token_takes_its_sessions_along"],
+        "lines of the log made up in a header": ["test_operations.py::test_a_number_of_a_proxy_is_kept_if_it_is_one", "test_operations.py::test_what_a_client_makes_up_is_no_new_row"],
+        "persons in a complaint": ["test_api_requests.py::test_a_complaint_is_kept_without_its_person"],
+    },
     "packed files that are not what they say": {
         "a bomb": ["test_archives.py::test_a_bomb_is_refused_by_its_directory", "test_untrusted.py::test_a_sheet_that_is_a_zip_bomb_is_refused"],
         "members that overlap or share their bytes": ["test_archives.py::test_overlapping_and_shared_entries_are_refused"],

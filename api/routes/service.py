@@ -11,24 +11,27 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import models
 from api.negotiation import answer
-from api.state import HeldStudy, ReadingStore
+from api.people import Asking
+from api.state import HeldStudy, OnShelf, ReadingStore
 from geo.records import JOB_STATES
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/healthz", name="healthz")
-def healthz(held: HeldStudy) -> models.Health:
-    """Say that the service is up, and which run it shows."""
-    return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+def healthz(shelf: OnShelf, person: Asking) -> models.Health:
+    """Say that the service is up, and which run it shows to who asks; none where nothing is published for them."""
+    current = shelf.current()
+    shown = shelf.published() if person.role == "public" else current
+    return models.Health(status="ok", study=current.run.info["study"]["id"], run=None if shown is None else shown.run.id)
 
 
 @router.get("/readyz", name="readyz", responses={503: {"content": {"application/problem+json": {}}, "description": "Not ready"}})
-def readyz(held: HeldStudy, store: ReadingStore) -> models.Health:
+def readyz(shelf: OnShelf, person: Asking, store: ReadingStore) -> models.Health:
     """Say whether requests can be answered: the study is read, and the store, where there is one, answers too."""
     if store is not None:
         store.runs()
-    return models.Health(status="ok", study=held.run.info["study"]["id"], run=held.run.id)
+    return healthz(shelf, person)
 
 
 @router.get("/metrics", name="metrics", response_class=PlainTextResponse)

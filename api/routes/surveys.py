@@ -130,6 +130,19 @@ def within_quota(store: Store, person: Person, more: int, quota: int) -> None:
         raise TooLargeError(finding("quota", "error", "surveys", said, expected=expected, remedy=message("Ask a planner.")))
 
 
+def not_of_another(made: Receipt, person: Person) -> None:
+    """Refuse what somebody else delivered first: its sender alone has a say in how it is read.
+
+    Raises
+    ------
+    ConflictError
+        Without a word of who it was.
+    """
+    if made.sender != person.name and not person.sees_all_surveys:
+        said = message("The same content has been delivered by somebody else.")
+        raise ConflictError(finding("delivered-before", "error", "file", said, remedy=message("Ask a planner what became of it.")))
+
+
 def receipt(request: Request, one: Receipt, job: str | None) -> Delivered:
     """What a sender is given."""
     said = {name: getattr(one, name) for name in ("id", "received_at", "sender", "layer", "name", "sha256", "bytes")}
@@ -171,6 +184,10 @@ def choices(text: str, name: str) -> dict[str, Any] | None:
             message("A JSON object such as {example}.", example='{"crs": "EPSG:32637"}'),
         )
         raise RequestError(finding("choices", "error", "choices", said, expected=expected))
+    if given.get("extent") not in (None, "study"):  # the path of a file of ours, which only who sits at the machine may name
+        said = message("'{value}' can't be used.", value=str(given["extent"])[:80])
+        remedy = message("Leave it out, and tell the planner where it looked.")
+        raise RequestError(finding("choices", "error", "choices.extent", said, expected=message("Only 'study'."), remedy=remedy))
     try:
         return LayerSpec(**{**given, "path": name}).model_dump(mode="json", exclude_defaults=True)
     except ValidationError as error:
@@ -218,9 +235,7 @@ def deliver(
     name = file.filename or "-"
     chosen = choices(choices_, name)
     made = store.receive(file.file, name=name, sender=person.name, layer=layer, now=now())
-    if made.sender != person.name and not person.sees_all_surveys:
-        said = message("The same content has been delivered by somebody else.")
-        raise ConflictError(finding("delivered-before", "error", "file", said, remedy=message("Ask a planner what became of it.")))
+    not_of_another(made, person)
     job = queued(store, "check", made.id, person, chosen)
     body = receipt(request, made, job)
     return sent(body, 201, {"Location": body.href})

@@ -20,7 +20,7 @@ from api import jobs
 from api.errors import ForbiddenError, NotFoundError, RequestError
 from api.jobs import now
 from api.people import Asking, Person
-from api.routes.surveys import within_quota
+from api.routes.surveys import not_of_another, within_quota
 from api.state import OnShelf, ReadingStore, WritingStore
 from geo import uploads
 from geo.archives import limits
@@ -170,6 +170,7 @@ async def append(
     one = await run_in_threadpool(uploads.state, store, id)
     if one.bytes is not None and one.offset == one.bytes:
         made = await run_in_threadpool(uploads.finish, store, id, now=now())
+        not_of_another(made, person)
         await run_in_threadpool(jobs.submit, store, "check", made.id, who=person.name)
         one = await run_in_threadpool(uploads.state, store, id)
     return Response(status_code=204, headers={**TUS, **_said(request, one)})
