@@ -44,7 +44,7 @@ from api.routes import (
     uploads,
     works,
 )
-from api.settings import Settings
+from api.settings import Settings, is_loopback
 from api.state import Held, Shelf, load
 from geo.accounts import has_admin
 from geo.errors import TarmimError, finding
@@ -68,18 +68,6 @@ HEADERS = {
 }
 SMALL_BYTES = 2**20
 FOREVER = "public, max-age=31536000, immutable"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address stays on this machine.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "example.org")]
-    [True, True, True, False, False]
-    """
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def host_of(header: str) -> str:

@@ -7,7 +7,6 @@ locale (Arabic where it says `ar`), else English. A fault ends with status 1 and
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +27,7 @@ from api import (
     utility_commands,
 )
 from api.job_commands import LaterOption
+from api.ranking import assessed, ranked, write_map
 from api.terminal import (
     N_,
     accepted,
@@ -40,10 +40,9 @@ from api.terminal import (
     with_overrides,
     without_language,
 )
-from geo.messages import LANGS, Lang, Message, gettext, message
+from geo.messages import LANGS, Lang, gettext
 
 if TYPE_CHECKING:
-    from geo.harmonise import City
     from geo.run import Run
 
 FORMATS = ("csv", "xlsx", "geojson", "gpkg", "parquet")
@@ -55,25 +54,6 @@ def main() -> None:
     lang = language(arguments)
     command = localised(typer.main.get_command(app), lang)
     command(args=without_language(arguments), prog_name="tarmim", obj=lang)
-
-
-def _assessed(study: Path, scheme: str | None, step: Callable[[Message], None], *, scenario: str = "now") -> tuple[City, Run]:
-    from geo import pipeline, scenarios
-
-    opened, chosen = pipeline.open_study(study, scheme)
-    city = pipeline.read_city(opened, step, accepted=accepted(opened, database()))
-    city = scenarios.under(city, scenario)
-    return city, pipeline.assess(city, chosen, step)
-
-
-def _write_map(run: Run, city: City, path: Path, lang: Lang) -> Path:
-    """The map of a run as one file that needs nothing else; whole or not at all."""
-    from geo.export import write_whole
-    from maps.page import single_file
-
-    layers = {name: layer.frame for name, layer in city.layers.items() if name not in ("neighbourhoods", "population")}
-    layers |= {name: table for name, table in run.tables.items() if name.endswith("_works")}
-    return write_whole(path, lambda staging: staging.write_text(single_file(run, layers, lang=lang), encoding="utf-8"))
 
 
 def _summary(run: Run, top: int, lang: Lang) -> None:
@@ -225,8 +205,8 @@ def map_(
     scheme: SchemeOption = None,
 ) -> None:
     with faults(ctx.obj), progress(ctx.obj, 18) as step:
-        city, run = _assessed(study, scheme, step)
-        path = _write_map(with_overrides(run, city.study, database()), city, out, ctx.obj)
+        city, run = assessed(study, scheme, step)
+        path = write_map(with_overrides(run, city.study, database()), city, out, ctx.obj)
     typer.echo(gettext("Written to {folder}", ctx.obj, folder=path))
 
 
@@ -252,7 +232,7 @@ def export(
         )
         raise typer.BadParameter(fault, param_hint="--format")
     with faults(ctx.obj), progress(ctx.obj, 18) as step:
-        city, run = _assessed(study, scheme, step)
+        city, run = assessed(study, scheme, step)
         write(
             with_overrides(run, city.study, database()), out, (*(f"priorities.{one}" for one in wanted), "left_out.csv", "run.json")
         )
@@ -292,43 +272,6 @@ def _rank(study: Path, out: Path | None, scheme: str | None, lang: Lang, *, scen
     with progress(lang, 20) as step:
         by, origin = survey_commands.who(), survey_commands.COMMAND
         return ranked(study, out, scheme, lang, step, by=by, origin=origin, scenario=scenario)
-
-
-def ranked(
-    study: Path,
-    out: Path | None,
-    scheme: str | None,
-    lang: Lang,
-    step: Callable[[Message], None],
-    *,
-    by: str,
-    origin: str,
-    scenario: str = "now",
-    with_tiles: bool = False,
-) -> tuple[Run, Path]:
-    """The run of a study and the folder that its files for people were written to; its vector tiles too where asked."""
-    from geo import export
-
-    city, run = _assessed(study, scheme, step, scenario=scenario)
-    folder = out or _kept(run, city.study.folder, by, origin)
-    step(message("Writing tables and map"))
-    run = with_overrides(run, city.study, database())
-    export.export(run, folder)
-    _write_map(run, city, folder / "map.html", lang)
-    if with_tiles:
-        from geo import tiles
-
-        tiles.make_all(city, run, city.study.folder / tiles.FOLDER, step)
-    return run, folder
-
-
-def _kept(run: Run, study: Path, by: str, origin: str) -> Path:
-    """Enter a run into the study's store; its files for people go into `exports/<run>`."""
-    from geo.store import Store
-
-    with Store.open(study, database()) as store:
-        store.add_run(run, survey_commands.now(), by=by, origin=origin)
-    return study / "exports" / run.id
 
 
 def _serve(study: Path, host: str, port: int, lang: Lang) -> None:

@@ -115,7 +115,7 @@ def _accepted_by(job: Job, store: Store) -> str | None:
 
 
 def _rank(work: Work) -> tuple[str, Message]:
-    from api.cli import ranked
+    from api.ranking import ranked
 
     run, folder = ranked(
         work.study.folder,

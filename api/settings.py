@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from geo.errors import finding
 from geo.messages import Lang, message
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stays on this machine.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -53,8 +66,6 @@ class Settings(BaseSettings):
     @property
     def guarded(self) -> bool:
         """Whether people sign in: beyond loopback, behind a reverse proxy, or where it is asked for."""
-        from api.app import is_loopback
-
         return self.sign_in or bool(self.allowed_hosts) or not is_loopback(self.host)
 
 

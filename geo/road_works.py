@@ -27,6 +27,7 @@ from geo.mobility import Mobility
 from geo.overlay import OUTSIDE, Ints, Shapes, locate, middle
 from geo.repair_value import road_table
 from geo.repairs import Repairs
+from geo.utilities import codes
 
 REACH_M = {"hazard": 10.0, "obstacle": 5.0}  # the farthest that they close a road (data/closures.csv)
 OF_THE_ROAD = {"state", "debris"}
@@ -79,7 +80,7 @@ def repairs_of(made: Mobility, city: City) -> Listed:
         needs |= {(before, chain[-1]) for before in chain[:-1]} | {(at[a], at[b]) for a in first for b in then}
         edge.append(one)
         repair.append(chain[-1])
-    codes = {"road": _codes(made.roads.frame, "#")} | {kind: _codes_of(city, kind) for kind in REACH_M}
+    codes = {"road": codes(made.roads.frame, "#")} | {kind: _codes_of(city, kind) for kind in REACH_M}
     names = tuple(codes[kind][place] for kind, place in at)
     edges = np.array(edge, dtype=np.intp)
     return Listed(Repairs(names, edges, np.array(repair, dtype=np.intp), graph.seconds[edges], sorted(needs)), tuple(at))
@@ -97,14 +98,7 @@ def _near(edges: Shapes, layer: Layer | None, reach_m: float) -> dict[int, list[
 
 def _codes_of(city: City, kind: str) -> list[str]:
     layer = city.layers.get(f"{kind}s")
-    return [] if layer is None else _codes(layer.frame, f"{kind} #")
-
-
-def _codes(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """A code of its own for every row: its id, or the number of its row where it has none or shares it."""
-    ids = frame["id"].astype("string") if "id" in frame else pd.Series(pd.NA, index=frame.index, dtype="string")
-    alone = ids.notna() & ~ids.duplicated(keep=False)
-    return [str(code) for code in ids.where(alone, prefix + frame["row"].astype("string"))]
+    return [] if layer is None else codes(layer.frame, f"{kind} #")
 
 
 def road_works(made: Mobility, city: City, *, fair: bool = False) -> gpd.GeoDataFrame:

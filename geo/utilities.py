@@ -126,11 +126,11 @@ def _kind(frame: pd.DataFrame) -> pd.Series[str]:
     return frame["kind"] if "kind" in frame else pd.Series(pd.NA, index=frame.index, dtype="string")
 
 
-def codes(frame: pd.DataFrame) -> list[str]:
+def codes(frame: pd.DataFrame, prefix: str = "#") -> list[str]:
     """A code of its own for every row: its id, or the number of its row where it has none or shares it."""
     ids = frame["id"].astype("string") if "id" in frame else pd.Series(pd.NA, index=frame.index, dtype="string")
     alone = ids.notna() & ~ids.duplicated(keep=False)
-    return [str(code) for code in ids.where(alone, "#" + frame["row"].astype("string"))]
+    return [str(code) for code in ids.where(alone, prefix + frame["row"].astype("string"))]
 
 
 def _elements(name: str, frame: pd.DataFrame, sources: Flags) -> pd.DataFrame:
