@@ -80,8 +80,8 @@ def repairs_of(made: Mobility, city: City) -> Listed:
         needs |= {(before, chain[-1]) for before in chain[:-1]} | {(at[a], at[b]) for a in first for b in then}
         edge.append(one)
         repair.append(chain[-1])
-    codes = {"road": codes(made.roads.frame, "#")} | {kind: _codes_of(city, kind) for kind in REACH_M}
-    names = tuple(codes[kind][place] for kind, place in at)
+    known = {"road": codes(made.roads.frame)} | {kind: _codes_of(city, kind) for kind in REACH_M}
+    names = tuple(known[kind][place] for kind, place in at)
     edges = np.array(edge, dtype=np.intp)
     return Listed(Repairs(names, edges, np.array(repair, dtype=np.intp), graph.seconds[edges], sorted(needs)), tuple(at))
 
