@@ -659,7 +659,7 @@ def test_fsck_finds_a_damaged_catalogue(tmp_path: Path) -> None:
         pages = [row[0] - 1 for row in raw.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name IN ('surveys', 'decisions')")]
     content = bytearray(path.read_bytes())
     for page in pages:  # those of the schema and of its step stay: the store opens
-        content[page * 4096 + 200 : page * 4096 + 400] = b"\xff" * 200
+        content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
     path.write_bytes(content)
     with Store.open(tmp_path) as store:
         assert {one.code for one in store.fsck()} == {"catalogue-damaged"}
