@@ -137,7 +137,7 @@ def numbered(name: str, title: Mapping[str, str], frame: gpd.GeoDataFrame, **sai
     crs = table.crs.to_string()
     placed = table.to_crs(WGS84)
     ids = codes.iloc[order].to_numpy(dtype=object) if own else np.arange(1, len(frame) + 1).astype(str)
-    return Collection(name, title, placed, pd.Index(ids), crs, **said, fingerprint=_fingerprint(name, placed))
+    return Collection(name, title, placed, pd.Index(ids, dtype=object), crs, **said, fingerprint=_fingerprint(name, placed))
 
 
 def _fingerprint(name: str, placed: gpd.GeoDataFrame) -> str:

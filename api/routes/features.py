@@ -10,10 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import geopandas as gpd
 import numpy as np
 import orjson
-import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
@@ -356,12 +354,12 @@ def _links(request: Request, of: Collection, form: str, lang: Lang, size: int, o
 def encoded(of: Collection, rows: Any, crs: Any) -> list[dict[str, Any]]:
     """Features of these rows, for orjson; `number` is what tiles and compact arrays call them."""
     page = of.table.iloc[rows]
-    moved = gpd.GeoDataFrame(pd.DataFrame(page.drop(columns="geometry")), geometry=crs.written(page.geometry))
-    made = export.features(moved, digits=crs.digits)
-    for row, feature in zip(np.asarray(rows).tolist(), made, strict=True):
-        feature["id"] = of.ids[row]
-        feature["number"] = row + 1
-    return made
+    shapes = export.fragments(crs.written(page.geometry).to_numpy(), digits=crs.digits)
+    ids = of.ids.to_numpy()[rows].tolist()
+    return [
+        {"type": "Feature", "id": code, "number": row + 1, "properties": properties, "geometry": shape}
+        for code, row, properties, shape in zip(ids, np.asarray(rows).tolist(), export.records(page), shapes, strict=True)
+    ]
 
 
 def _items(request: Request, held: Held, of: Collection, wanted: Asked, size: int, offset: int, lang: Lang) -> bytes:
@@ -424,8 +422,8 @@ def item(
     """Give one feature by its code, which stays the same from run to run."""
     of = held.collection(collection)
     wanted, spoken = asked(request, of), language(request)
-    found = np.flatnonzero(of.ids == id)
-    if not len(found):
+    found = of.ids.get_indexer([id])
+    if found[0] < 0:
         raise NotFoundError(
             finding(
                 "unknown-name",
