@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
+import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
@@ -422,7 +423,7 @@ def item(
     """Give one feature by its code, which stays the same from run to run."""
     of = held.collection(collection)
     wanted, spoken = asked(request, of), language(request)
-    found = of.ids.get_indexer([id])
+    found = of.ids.get_indexer(pd.Index([id], dtype=object))
     if found[0] < 0:
         raise NotFoundError(
             finding(
