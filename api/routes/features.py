@@ -291,6 +291,10 @@ def property_names(request: Request) -> list[str]:
 Box = Annotated[str | None, Query(max_length=300, description="Only what touches this box", examples=["36.70,34.71,36.73,34.74"])]
 Uri = Annotated[str | None, Query(max_length=200, description="CRS of the answer: one of the collection's list", examples=[CRS84])]
 
+Properties = Annotated[
+    str | None, Query(max_length=4000, description="Only these properties, with commas between", examples=["id"])
+]
+
 
 @router.get(
     "/collections/{collection}/items",
@@ -315,6 +319,7 @@ def items(
         int | None, Query(ge=1, description="Features of a page; more than the service gives at once become that")
     ] = None,
     offset: Annotated[int, Query(ge=0, le=10**9, description="Features to pass over")] = 0,
+    properties: Properties = None,
     f: Form = None,
     lang: Spoken = None,
 ) -> Response:
@@ -352,20 +357,22 @@ def _links(request: Request, of: Collection, form: str, lang: Lang, size: int, o
     return [*found, link("collection", JSON, str(request.url_for("collection", collection=of.name)))]
 
 
-def encoded(of: Collection, rows: Any, crs: Any) -> list[dict[str, Any]]:
+def encoded(of: Collection, rows: Any, wanted: Asked) -> list[dict[str, Any]]:
     """Features of these rows, for orjson; `number` is what tiles and compact arrays call them."""
     page = of.table.iloc[rows]
-    shapes = export.fragments(crs.written(page.geometry).to_numpy(), digits=crs.digits)
+    shapes = export.fragments(wanted.crs.written(page.geometry).to_numpy(), digits=wanted.crs.digits)
     ids = of.ids.to_numpy()[rows].tolist()
     return [
         {"type": "Feature", "id": code, "number": row + 1, "properties": properties, "geometry": shape}
-        for code, row, properties, shape in zip(ids, np.asarray(rows).tolist(), export.records(page), shapes, strict=True)
+        for code, row, properties, shape in zip(
+            ids, np.asarray(rows).tolist(), export.records(page[wanted.columns]), shapes, strict=True
+        )
     ]
 
 
 def _items(request: Request, held: Held, of: Collection, wanted: Asked, size: int, offset: int, lang: Lang) -> bytes:
     rows = np.flatnonzero(wanted.mask)
-    features = encoded(of, rows[offset : offset + size], wanted.crs)
+    features = encoded(of, rows[offset : offset + size], wanted)
     return orjson.dumps(
         {
             "type": "FeatureCollection",
@@ -383,7 +390,7 @@ def _items_page(request: Request, held: Held, of: Collection, wanted: Asked, siz
     rows = np.flatnonzero(wanted.mask)
     size = min(size, 200)
     shown = rows[offset : offset + size]
-    names = [name for name in of.properties if not name.startswith(("why_", "would_be_"))][:SHOWN_COLUMNS]
+    names = [name for name in wanted.columns if not name.startswith(("why_", "would_be_"))][:SHOWN_COLUMNS]
     table = export.records(of.table.iloc[shown][names])
     addresses = [_browse(request, "item", lang, collection=of.name, id=of.ids[row]) for row in shown]
     turns = {"prev": gettext("Back", lang), "next": gettext("Next", lang)}
@@ -417,6 +424,7 @@ def item(
     collection: CollectionName,
     id: Annotated[str, PathParameter(max_length=200, description="Code of the feature", examples=["DEMO-06"])],
     crs: Uri = None,
+    properties: Properties = None,
     f: Form = None,
     lang: Spoken = None,
 ) -> Response:
@@ -440,7 +448,7 @@ def item(
     form = "html" if chosen == "html" else "json"
 
     def make() -> bytes:
-        (feature,) = encoded(of, found, wanted.crs)
+        (feature,) = encoded(of, found, wanted)
         if form == "json":
             links = _both_forms(request, ITEM_MEDIA, form, spoken)
             back = link("collection", JSON, str(request.url_for("collection", collection=of.name)))
