@@ -23,7 +23,7 @@ from starlette.datastructures import MutableHeaders
 
 from api import errors
 from api.errors import RequestError, SettingsError, problem, unknown
-from api.routes import features, jobs, layers, lists, pages, processes, runs, service, tiles, works
+from api.routes import features, items, jobs, layers, lists, pages, processes, runs, service, tiles, works
 from api.settings import Settings
 from api.state import Held, load
 from geo.errors import TarmimError, finding
@@ -122,7 +122,7 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
     errors.install(app)
     for part in (service, layers, lists, jobs, pages, works, runs):
         app.include_router(part.router, dependencies=[Depends(only_known_parameters)], responses=lists.PROBLEMS)
-    for ogc in (features, tiles, processes):
+    for ogc in (features, items, tiles, processes):
         app.include_router(ogc.router, dependencies=[Depends(only_known_parameters)], responses=features.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
