@@ -29,6 +29,7 @@ from api.operations import Meter, number, to_json_lines
 from api.people import allowed, may_deliver
 from api.routes import (
     features,
+    items,
     jobs,
     layers,
     lists,
@@ -130,7 +131,7 @@ def create_app(settings: Settings | None = None, held: Held | None = None) -> Fa
     rules = [Depends(allowed), Depends(only_known_parameters)]
     for part in (service, layers, lists, jobs, pages, works, runs, surveys, uploads, people, publishing, requests):
         app.include_router(part.router, dependencies=rules, responses=lists.PROBLEMS)
-    for ogc in (features, tiles, processes):
+    for ogc in (features, items, tiles, processes):
         app.include_router(ogc.router, dependencies=rules, responses=lists.PROBLEMS)
     app.mount("/assets", StaticFiles(packages=[("maps", "static")]), name="assets")
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)

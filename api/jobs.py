@@ -34,7 +34,7 @@ from huey.consumer import Consumer
 from huey.registry import Message as Sent
 from huey.serializer import Serializer
 
-from geo import staging, surveys, uploads
+from geo import registers, staging, surveys, uploads
 from geo.catalogue import FILE as CATALOGUE
 from geo.errors import Finding, TarmimError, UnknownNameError, finding
 from geo.messages import Message, message
@@ -100,8 +100,24 @@ def _accept(work: Work) -> tuple[str, Message]:
             allow=work.allow,
             step=work.step,
         ).id
+        _make_tiles(work, store.dataset(done).layer)
     made = store.dataset(done)
     return made.id, message("Dataset {id} of layer {layer} counts now: {n} rows.", id=made.id, layer=made.layer, n=made.rows)
+
+
+def _make_tiles(work: Work, layer: str) -> None:
+    """The vector tiles of a layer as the study now has it; where it can't be read as a whole yet, they wait until asked for."""
+    import geopandas as gpd
+
+    from geo import tiles, windows
+    from geo.pipeline import read_city
+
+    with suppress(TarmimError):
+        study = read_study(work.study.folder)
+        city = read_city(study, accepted=surveys.from_store(work.store, study))
+        if isinstance(city.layers[layer].frame, gpd.GeoDataFrame):
+            work.step(message("Making tiles of {layer}", layer=registers.both(registers.register("layers")[layer], "name")))
+            tiles.make(windows.of_layer(layer, city), study.folder / tiles.FOLDER)
 
 
 def _accepted_by(job: Job, store: Store) -> str | None:

@@ -28,7 +28,9 @@ from geo.windows import CRS84, Collection, Mask
 
 EPSG = "http://www.opengis.net/def/crs/EPSG/0/{code}"
 NUMBER = re.compile(r"[-+]?(\d{1,12}\.?\d{0,20}|\.\d{1,20})([eE][-+]?\d{1,2})?", re.ASCII)
-OWN = frozenset(("bbox", "bbox-crs", "crs", "datetime", "filter", "filter-lang", "filter-crs", "limit", "offset", "f", "lang"))
+OWN = frozenset(
+    ("bbox", "bbox-crs", "crs", "datetime", "filter", "filter-lang", "filter-crs", "limit", "offset", "properties", "f", "lang")
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ def crs_list(storage: str) -> dict[str, Crs]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks for, read. `mask` says which rows."""
+    """What a request asks for, read. `mask` says which rows, `columns` which properties."""
 
     mask: Mask
     crs: Crs
+    columns: list[str]
 
 
 def asked(request: Request, of: Collection) -> Asked:
@@ -102,7 +105,7 @@ def asked(request: Request, of: Collection) -> Asked:
         except RequestError as error:
             found += error.findings
     steps: dict[str, Callable[[str], Mask]] = {
-        "bbox": lambda text: windows.within(of, box_of(text, chosen["bbox-crs"])),
+        "bbox": lambda text: windows.within(of, box_of(text, chosen["bbox-crs"], of.bounds)),
         "datetime": lambda text: windows.during(of, *period_of(text)),
         "filter": lambda text: cql.select(of.table, text, ground=lambda shape: _ground(shape, chosen["filter-crs"])),
     }
@@ -118,9 +121,11 @@ def asked(request: Request, of: Collection) -> Asked:
                 mask &= equal(of.table[name], text, name)
             except RequestError as error:
                 found += error.findings
+    columns = of.properties if "properties" not in given else [one.strip() for one in given["properties"].split(",") if one.strip()]
+    found += [unknown("properties", one, of.properties) for one in columns if one not in of.properties][:5]
     if found:
         raise RequestError(*found)
-    return Asked(mask, chosen["crs"])
+    return Asked(mask, chosen["crs"], columns)
 
 
 def crs_named(text: str, known: dict[str, Crs], parameter: str) -> Crs:
@@ -138,8 +143,11 @@ def crs_named(text: str, known: dict[str, Crs], parameter: str) -> Crs:
     return known[uri]
 
 
-def box_of(text: str, crs: Crs) -> shapely.Geometry:
+def box_of(text: str, crs: Crs, bounds: tuple[float, float, float, float] | None) -> shapely.Geometry:
     """The ground of a `bbox` parameter in WGS 84; six numbers have heights, which play no part.
+
+    A box in a projected CRS is cut to the ground around `bounds` (degrees), where the projection is sound: half the world in metres
+    is no place that could be turned into degrees.
 
     Raises
     ------
@@ -158,9 +166,9 @@ def box_of(text: str, crs: Crs) -> shapely.Geometry:
             if in_degrees:
                 west, east = (max(-180.0, min(side, 180.0)) for side in (west, east))
                 south, north = (max(-90.0, min(side, 90.0)) for side in (south, north))
-            ground = windows.boxes((west, south, east, north), crs.name)
-            if np.isfinite(shapely.bounds(ground)).all():
-                return ground
+                return windows.boxes((west, south, east, north))
+            cut = shapely.intersection(shapely.box(west, south, east, north), _around(bounds, crs))
+            return cut if cut.is_empty else windows.boxes(cut.bounds, crs.name)
     raise RequestError(
         finding(
             "bbox",
@@ -173,6 +181,16 @@ def box_of(text: str, crs: Crs) -> shapely.Geometry:
             remedy=message("For example: bbox=36.70,34.71,36.73,34.74"),
         )
     )
+
+
+def _around(bounds: tuple[float, float, float, float] | None, crs: Crs) -> shapely.Geometry:
+    """A box around a place in degrees, in a projected CRS, a tenth wider on each side."""
+    if bounds is None:
+        return shapely.Polygon()
+    sides = pyproj.Transformer.from_crs(windows.WGS84, crs.name, always_xy=True).transform_bounds(*bounds, densify_pts=21)
+    if not np.isfinite(sides).all():
+        return shapely.Polygon()
+    return shapely.buffer(shapely.box(*sides), max(sides[2] - sides[0], sides[3] - sides[1]) / 10 + 1.0, join_style="mitre")
 
 
 def _ground(shape: shapely.Geometry, crs: Crs) -> shapely.Geometry:

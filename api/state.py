@@ -57,6 +57,7 @@ class Held:
         self._placed: dict[str, gpd.GeoDataFrame] = {}
         self._collections: dict[str, Collection] = {}
         self._lock = Lock()
+        self._numbering = Lock()  # takes seconds for a large layer; other answers need not wait
 
     @property
     def version(self) -> str:
@@ -114,7 +115,7 @@ class Held:
         known = windows.names(self.city, self.run)
         if name not in known:
             raise NotFoundError(unknown("collections", name, known))
-        with self._lock:
+        with self._numbering:
             if name not in self._collections:
                 self._collections[name] = windows.collection(name, self.city, self.run)
             return self._collections[name]

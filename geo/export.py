@@ -119,13 +119,16 @@ def features(placed: gpd.GeoDataFrame, *, digits: int = DEGREES) -> list[dict[st
 
     `digits` are the decimals of the coordinates.
     """
-    shapes = shapely.set_precision(placed.geometry.to_numpy(), 10.0**-digits, mode="pointwise")
-    wound = shapely.orient_polygons(shapes)
-    fragments = [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(wound)]
     return [
         {"type": "Feature", **({} if row.get("id") is None else {"id": row["id"]}), "properties": row, "geometry": shape}
-        for row, shape in zip(records(placed), fragments, strict=True)
+        for row, shape in zip(records(placed), fragments(placed.geometry.to_numpy(), digits=digits), strict=True)
     ]
+
+
+def fragments(shapes: Any, *, digits: int = DEGREES) -> list[orjson.Fragment | None]:
+    """Shapes as pieces of GeoJSON for orjson, rings wound as RFC 7946 wants them; None where there is none."""
+    wound = shapely.orient_polygons(shapely.set_precision(shapes, 10.0**-digits, mode="pointwise"))
+    return [None if one is None else orjson.Fragment(one) for one in shapely.to_geojson(wound)]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -138,7 +141,9 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _values(column: pd.Series[Any]) -> list[Any]:
     if pd.api.types.is_datetime64_any_dtype(column):
         column = column.dt.strftime("%Y-%m-%d")
-    return [None if pd.isna(one) else one for one in column.astype(object).tolist()]
+    values, unknown = column.astype(object).to_numpy(copy=True), column.isna().to_numpy()
+    values[unknown] = None
+    return list(values.tolist())
 
 
 def parquet_bytes(table: gpd.GeoDataFrame) -> bytes:

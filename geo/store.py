@@ -7,6 +7,7 @@
       uploads/<id>                          deliveries of which not all has arrived (`geo.uploads`)
       catalogue.sqlite                      what of all this exists (`geo.catalogue`); or PostgreSQL
       jobs.sqlite                           which jobs wait for a worker; what they are stands in the catalogue
+      tiles/                                vector tiles (`geo.tiles`); made again where they are missing, and in no backup
       .staging/                             what is being made (`geo.staging`)
 
 A write is: made in staging, onto the disk, then one transaction that enters it into the catalogue and renames it into its place.
@@ -69,6 +70,7 @@ RESERVE_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
 NAME_LENGTH = 200
 QUEUE = "jobs.sqlite"
+TILES = "tiles"
 
 
 class Store:
@@ -889,7 +891,7 @@ class Store:
 
     def _others(self) -> list[str]:
         """Files of the folder that the store knows nothing of, such as study.toml and what it names."""
-        skipped = {staging.FOLDER, "surveys", "runs", "layers", UPLOADS}
+        skipped = {staging.FOLDER, "surveys", "runs", "layers", UPLOADS, TILES}
         skipped |= {f"{name}{part}" for name in (catalogue.FILE, QUEUE) for part in ("", "-wal", "-shm")}
         tops = [path for path in self.folder.iterdir() if path.name not in skipped]
         below = (Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names)

@@ -21,12 +21,13 @@ import pandas as pd
 
 from geo import registers, tiles
 from geo.export import heading
-from geo.messages import LANGS
+from geo.messages import LANGS, message
 
 if TYPE_CHECKING:
     from geo.run import Run
     from geo.windows import Collection
 
+ZONE = "zone"  # the code of the neighbourhood that a feature lies in
 WORDS = 255  # more different words are no legend
 NOT_SHOWN = ("id", "row")
 TEXTS = ("name_", "why_", "would_be_", "reason_", "decided_by", "decided_why")  # to be read, not to be coloured by
@@ -116,6 +117,8 @@ def label_of(name: str, of: Collection, run: Run) -> Mapping[str, str]:
     groups = {"axis": "axes", "sector": "sectors"}
     schema = registers.table("schema", of.name) if of.name in registers.names("schema") else ()
     meaning = next((registers.both(row, "meaning") for row in schema if row["column"] == name), None)
+    if name == ZONE:
+        return message("Neighbourhood").both()
     if (known := of.labels.get(name) or meaning) is not None:
         return known
     if part in groups and rest in run.info[groups[part]]:

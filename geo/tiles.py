@@ -28,6 +28,7 @@ from geo import windows
 from geo.errors import TarmimError, finding
 from geo.export import write_whole
 from geo.messages import message
+from geo.store import TILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ DENSE_MIN_ZOOM = 13
 HIGHEST_ZOOM = 24  # of the tile matrix set
 MERCATOR_LIMIT = 85.0511287798066
 NUMBER = "OGC_FID"
-FOLDER = "tiles"
+FOLDER = TILES
 
 
 class TilesError(TarmimError):

@@ -111,13 +111,18 @@ def collection(name: str, city: City, run: Run) -> Collection:
     if isinstance(run.tables.get(name), gpd.GeoDataFrame):
         words = run.info["tables"].get(name, {})
         return numbered(name, words.get("title", {"ar": name, "en": name}), run.tables[name], labels=words.get("columns", {}))
-    if name == COMPLAINTS:
-        title, frame = COUNTS.both(), complaint_counts(city)
-    else:
-        title, frame = registers.both(registers.register("layers")[name], "name"), gpd.GeoDataFrame(city.layers[name].frame)
     said: dict[str, Any] = next((one for one in run.info["layers"] if one["layer"] == name), {})
     given = {part: said[part] for part in ("date", "source", "licence") if part in said}
-    return numbered(name, title, frame.set_crs(city.study.crs) if frame.crs is None else frame, **given)
+    return of_layer(name, city, **given)
+
+
+def of_layer(name: str, city: City, **said: Any) -> Collection:
+    """A layer of a study as a collection; complaints as their counts."""
+    if name == COMPLAINTS:
+        return numbered(name, COUNTS.both(), complaint_counts(city), **said)
+    frame = gpd.GeoDataFrame(city.layers[name].frame)
+    title = registers.both(registers.register("layers")[name], "name")
+    return numbered(name, title, frame.set_crs(city.study.crs) if frame.crs is None else frame, **said)
 
 
 def numbered(name: str, title: Mapping[str, str], frame: gpd.GeoDataFrame, **said: Any) -> Collection:
@@ -137,7 +142,7 @@ def numbered(name: str, title: Mapping[str, str], frame: gpd.GeoDataFrame, **sai
     crs = table.crs.to_string()
     placed = table.to_crs(WGS84)
     ids = codes.iloc[order].to_numpy(dtype=object) if own else np.arange(1, len(frame) + 1).astype(str)
-    return Collection(name, title, placed, pd.Index(ids), crs, **said, fingerprint=_fingerprint(name, placed))
+    return Collection(name, title, placed, pd.Index(ids, dtype=object), crs, **said, fingerprint=_fingerprint(name, placed))
 
 
 def _fingerprint(name: str, placed: gpd.GeoDataFrame) -> str:
@@ -184,6 +189,8 @@ def boxes(sides: tuple[float, float, float, float], crs: pyproj.CRS | str = WGS8
         return shapely.multipolygons([shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)])
     if pyproj.CRS(crs) == pyproj.CRS(WGS84):
         return shapely.envelope(shapely.multipoints([(west, south), (east, north)]))  # a point or a line where it has no area
+    if west == east or south == north:
+        return gpd.GeoSeries([shapely.envelope(shapely.multipoints([(west, south), (east, north)]))], crs=crs).to_crs(WGS84).iloc[0]
     size = max(east - west, north - south)
     outline = shapely.segmentize(shapely.box(west, south, east, north), size / 50 if size else 1.0)
     return gpd.GeoSeries([outline], crs=crs).to_crs(WGS84).iloc[0]

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -163,6 +164,72 @@ def test_libreoffice_opens_the_workbook(server, held, tmp_path):
     table = held.run.priorities
     assert table["name_ar"].iloc[0] in text
     assert f"{table['score'].iloc[0]:.1f}" in text
+
+
+EXAMPLES = ROOT / "data" / "examples"
+
+
+def run(command, folder, **environment):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=folder, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_for_python(server, held, tmp_path):
+    said = run([sys.executable, EXAMPLES / "tarmim.py", server], tmp_path)
+    assert held.run.priorities["name_en"].iloc[0] in said
+    assert "36 neighbourhoods, 3 not assessable" in said
+    assert "EPSG:32637" in said
+
+
+def test_the_example_for_curl(server, held, tmp_path):
+    from shutil import which
+
+    if which("curl") is None:
+        absent("curl")
+    assert run(["sh", EXAMPLES / "tarmim.sh", server], tmp_path).split() == ["304"]
+    assert openpyxl.load_workbook(tmp_path / "water.xlsx").worksheets[0].sheet_view.rightToLeft
+    assert (tmp_path / "first.csv").read_text(encoding="utf-8").startswith("rank,")
+    pipes = json.loads((tmp_path / "pipes.geojson").read_bytes())["features"]
+    assert {one["properties"]["state"] for one in pipes} == {"destroyed"}
+
+
+def test_the_example_for_r(server, held, tmp_path):
+    from shutil import which
+
+    if which("Rscript") is None or subprocess.run(["Rscript", "-e", "library(sf); library(readr)"], capture_output=True).returncode:
+        pytest.skip("R with sf and readr is not installed")
+    assert held.run.priorities["name_en"].iloc[0] in run(["Rscript", EXAMPLES / "tarmim.R", server], tmp_path)
+
+
+def test_the_example_for_excel_asks_for_what_is_there(server):
+    """Power Query has no program here: its address is asked as it stands, and its columns are those of the answer."""
+    text = (EXAMPLES / "tarmim.pq").read_text(encoding="utf-8")
+    query = "&".join("=".join(re.findall(r'(\w+) = "(\w+)"', text.split("Query = [")[1].split("]")[0])[n]) for n in range(2))
+    heads = fetched(f"{server}/priorities?{query}").decode("utf-8-sig").splitlines()[0].split(",")
+    wanted = re.findall(r'"(\w+)"', text.split("SelectColumns(Headed, {")[1].split("}")[0])
+    assert len(wanted) == 9
+    assert set(wanted) <= set(heads)
+
+
+def test_the_example_for_qgis(server, tmp_path):
+    ready = subprocess.run([QGIS, "-c", "import qgis.core"], capture_output=True) if Path(QGIS).exists() else None
+    if ready is None or ready.returncode:
+        absent("python3-qgis")
+    program = f"""
+from qgis.core import QgsApplication, QgsProject
+QgsApplication.setPrefixPath("/usr", True)
+app = QgsApplication([], False)
+app.initQgis()
+server = {server!r}
+exec(open({str(EXAMPLES / "tarmim_qgis.py")!r}).read())
+print(sorted((layer.name(), layer.isValid()) for layer in QgsProject.instance().mapLayers().values()))
+QgsProject.instance().clear()
+app.exitQgis()
+"""
+    quiet = {"QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    said = run([QGIS, "-c", program], tmp_path, **quiet)
+    assert "[('buildings', True), ('facilities', True), ('priorities', True), ('road_works', True)]" in said
 
 
 PROGRAM = """

@@ -127,6 +127,27 @@ def test_a_box_in_another_crs_finds_the_same(client, held):
     assert 0 < len(inside) < 199
 
 
+@pytest.mark.parametrize(
+    ("box", "crs", "found"),
+    [
+        ("-1e9,-1e9,1e9,1e9", "32637", 199),
+        ("-20037508,-20048966,20037508,20048966", "3857", 199),
+        ("5e6,5e6,6e6,6e6", "32637", 0),
+        ("-90,-180,90,180", "4326", 199),
+    ],
+)
+def test_huge_boxes_in_other_crs(client, box, crs, found):
+    assert items(client, "facilities", bbox=box, bbox_crs=EPSG + crs)["numberMatched"] == found
+
+
+def test_only_the_properties_asked_for(client):
+    told = items(client, "priorities", properties="rank, score", limit=2)
+    assert [list(one["properties"]) for one in told["features"]] == [["rank", "score"]] * 2
+    one = client.get("/ogc/collections/priorities/items/DEMO-06?properties=rank").json()
+    assert one["properties"] == {"rank": 1}
+    assert client.get("/ogc/collections/priorities/items?properties=rank,nope").status_code == 400
+
+
 def test_latitude_comes_first_where_the_crs_says_so(client):
     plain = items(client, "facilities", bbox="36.70,34.72,36.72,34.74", limit=1000)
     turned = items(client, "facilities", bbox="34.72,36.70,34.74,36.72", bbox_crs=EPSG + "4326", crs=EPSG + "4326", limit=1000)

@@ -122,9 +122,9 @@ def test_a_faulty_study_is_told_in_both_languages_and_without_a_traceback(tmp_pa
     [
         ("/priorities?top=0", "At least 1."),
         ("/priorities?top=ten", "A whole number is expected."),
-        ("/priorities?format=docx", "Known: json, csv, xlsx, geojson, gpkg, parquet, html."),
+        ("/priorities?format=docx", "Known: json, csv, xlsx, geojson, gpkg, parquet, kml, pdf, html."),
         ("/priorities?top=1&top=2", "'top' is given twice."),
-        ("/priorities?tpo=1", "Known: format, top, sector, lang."),
+        ("/priorities?tpo=1", "Known: format, top, sector, lang, run, district, budget_line, bom."),
         ("/layers/roads?bbox=" + "1" * 300, "At most 200 characters."),
         ("/layers/roads?limit=10001", "At most 10,000."),
     ],

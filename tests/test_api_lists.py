@@ -228,6 +228,17 @@ def test_an_older_run_has_its_own_explanations_and_pages(client, rapid):
     assert rapid.id in page
 
 
+def test_left_out_rows_and_works_of_an_older_run(client, rapid, shown):
+    assert client.get("/left-out", params={"run": rapid.id}).json()["run"] == rapid.id
+    assert client.get("/left-out").json()["run"] == shown.id
+    told = client.get("/works/roads", params={"run": rapid.id})
+    if "road_works" in rapid.tables:
+        assert told.json()["run"] == rapid.id
+        assert told.json()["count"] == len(rapid.tables["road_works"])
+    else:
+        assert told.status_code == 404
+
+
 def test_the_difference_is_the_one_of_the_command(client, shown, rapid):
     from geo import difference
 

@@ -177,3 +177,22 @@ def test_tiles_are_made_once_and_a_broken_file_is_told(held, tmp_path):
     tiles.archive.cache_clear()
     with pytest.raises(tiles.TilesError):
         tiles.archive(path)
+
+
+def test_a_backup_leaves_tiles_away(tmp_path):
+    """They are made again from what is in it."""
+    import tarfile
+
+    from geo.store import Store
+    from tests.conftest import write_town
+
+    folder = write_town(tmp_path / "town")
+    (folder / tiles.FOLDER).mkdir()
+    (folder / tiles.FOLDER / f"{'0' * 32}.pmtiles").write_bytes(b"PMTiles")
+    with Store.open(folder) as store:
+        packed = store.backup(tmp_path / "town.tar")
+        assert store.fsck() == ()
+    with tarfile.open(packed) as archive:
+        names = archive.getnames()
+    assert not [name for name in names if "tiles" in name]
+    assert any(name.endswith("study.toml") for name in names)

@@ -23,7 +23,7 @@ from api import jobs
 from api.app import create_app
 from api.settings import Settings
 from api.state import load
-from geo import surveys, uploads
+from geo import surveys, tiles, uploads
 from geo.errors import TarmimError, UnknownNameError, finding
 from geo.messages import message
 from geo.records import Job
@@ -98,6 +98,17 @@ def test_a_survey_is_checked_accepted_ranked_and_published(store: Store, queue: 
     assert [one.state for one in store.jobs()] == ["done"] * 4
     assert not list((store.folder / ".staging").glob("job-*"))
     assert store.fsck() == ()
+
+
+def test_an_acceptance_makes_the_tiles_of_its_layer(store: Store, queue: jobs.Queue, folder: Path) -> None:
+    survey = delivered(store)
+    for kind in ("check", "accept"):
+        job = jobs.submit(store, kind, survey, who="planner")
+        queue.drain()
+        assert store.job(job.id).state == "done"
+    made = list((folder / "tiles").glob("*.pmtiles"))
+    held = load(Settings(study=folder))
+    assert made == [tiles.place(held.collection("damage"), folder / "tiles")]
 
 
 def test_in_immediate_mode_it_is_done_when_it_is_put(store: Store, folder: Path) -> None:

@@ -1,7 +1,6 @@
-"""OGC API – Features, Parts 1 to 3: collections and their features, as GeoJSON for programs and as plain pages for people.
+"""OGC API – Common and Features, Parts 1 to 3: the entrance, what is followed, the collections; their features are in `items`.
 
-The addresses stand below `/ogc`, so that the service's own pages keep theirs. What is asked is read in `api.queries`; large pages
-are put together from the fragments that shapely writes.
+The addresses stand below `/ogc`, so that the service's own pages keep theirs.
 """
 
 from __future__ import annotations
@@ -10,25 +9,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import geopandas as gpd
-import numpy as np
 import orjson
-import pandas as pd
 from fastapi import APIRouter, Query, Request
-from fastapi import Path as PathParameter
 from fastapi.responses import Response
 
 from api import models
-from api.errors import OGC, NotFoundError, problem, unknown
+from api.errors import OGC, problem, unknown
 from api.negotiation import accepted, answer, language
 from api.openapi30 import described
-from api.queries import OWN, Asked, asked, crs_list
+from api.queries import crs_list
 from api.routes.tiles import JSON, SET, CollectionName
 from api.state import Held, HeldStudy
-from api.state import held as held_by
-from geo import cql, export, windows
-from geo.errors import finding
-from geo.messages import Lang, gettext, message
+from geo import cql, windows
+from geo.messages import Lang, gettext
 from geo.tile_values import label_of
 from geo.windows import CRS84, Collection
 
@@ -38,7 +31,6 @@ HTML = "text/html"
 SCHEMA = "application/schema+json"
 OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 MEDIA = {"json": JSON, "html": HTML}
-ITEM_MEDIA = {"json": GEOJSON, "html": HTML}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"content": {"application/problem+json": {"schema": models.Problem.model_json_schema()}}, "description": text}
     for status, text in ((400, "A parameter that can't be used"), (404, "Nothing of that name"), (406, "No such format"))
@@ -71,7 +63,6 @@ KINDS = {
     "truth": {"type": "boolean"},
     "date": {"type": "string", "format": "date"},
 }
-SHOWN_COLUMNS = 12
 
 Form = Annotated[Literal["json", "html"] | None, Query(description="Goes before the Accept header")]
 Spoken = Annotated[Lang | None, Query(description="Language; goes before Accept-Language")]
@@ -82,7 +73,7 @@ def link(rel: str, media: str, href: str, **more: str) -> dict[str, str]:
     return {"rel": rel, "type": media, "href": href, **more}
 
 
-def _both_forms(request: Request, media: Mapping[str, str], chosen: str, lang: Lang) -> list[dict[str, str]]:
+def both_forms(request: Request, media: Mapping[str, str], chosen: str, lang: Lang) -> list[dict[str, str]]:
     """Links to this answer and to its other form."""
     forms = {one: str(request.url.include_query_params(f=one)) for one in media}
     return [link("self" if one == chosen else "alternate", media[one], href, hreflang=lang) for one, href in forms.items()]
@@ -96,8 +87,8 @@ def _sent(
     if chosen is None:
         return problem(request, 406, [unknown("Accept", request.headers.get("accept", ""), list(MEDIA.values()))])
     lang = language(request)
-    body = {**body, "links": [*_both_forms(request, MEDIA, chosen, lang), *body.get("links", ())]}
-    make = {"json": lambda: orjson.dumps(body), "html": lambda: _page(request, held, page(), lang)}[chosen]
+    body = {**body, "links": [*both_forms(request, MEDIA, chosen, lang), *body.get("links", ())]}
+    make = {"json": lambda: orjson.dumps(body), "html": lambda: page_of(request, held, page(), lang)}[chosen]
     return answer(
         request,
         make,
@@ -108,7 +99,7 @@ def _sent(
     )
 
 
-def _page(request: Request, held: Held, listed: Any, lang: Lang) -> bytes:
+def page_of(request: Request, held: Held, listed: Any, lang: Lang) -> bytes:
     from maps.feature_pages import feature_page
 
     trail = [(gettext("Data service", lang), "ogc"), (gettext("Collections", lang), "collections")]
@@ -124,7 +115,7 @@ def _page(request: Request, held: Held, listed: Any, lang: Lang) -> bytes:
     return text.encode()
 
 
-def _browse(request: Request, name: str, lang: Lang, **named: str) -> str:
+def browse(request: Request, name: str, lang: Lang, **named: str) -> str:
     return f"{request.url_for(name, **named).path}?f=html&lang={lang}"
 
 
@@ -158,8 +149,8 @@ def landing(request: Request, held: HeldStudy, f: Form = None, lang: Spoken = No
         from maps.feature_pages import Listed
 
         links = [
-            (gettext("Collections", spoken), _browse(request, "collections", spoken)),
-            (gettext("Conformance", spoken), _browse(request, "conformance", spoken)),
+            (gettext("Collections", spoken), browse(request, "collections", spoken)),
+            (gettext("Conformance", spoken), browse(request, "conformance", spoken)),
             ("OpenAPI", api),
         ]
         return Listed(body["title"], [body["description"]], links)
@@ -199,7 +190,7 @@ def collections(request: Request, held: HeldStudy, f: Form = None, lang: Spoken 
         from maps.feature_pages import Listed
 
         rows = [
-            [(one.title[spoken], _browse(request, "collection", spoken, collection=one.name)), (str(len(one.table)), "")]
+            [(one.title[spoken], browse(request, "collection", spoken, collection=one.name)), (str(len(one.table)), "")]
             for one in known
         ]
         columns = [gettext("Collection", spoken), gettext("Features", spoken)]
@@ -245,7 +236,7 @@ def collection(request: Request, held: HeldStudy, collection: CollectionName, f:
 
         rows = [[(name, ""), (label_of(name, of, held.run)[spoken], "")] for name in of.properties]
         links = [
-            (gettext("Features", spoken), _browse(request, "items", spoken, collection=of.name)),
+            (gettext("Features", spoken), browse(request, "items", spoken, collection=of.name)),
             ("TileJSON", f"{request.url_for('tileset', collection=of.name, tile_set=SET).path}?f=tilejson"),
         ]
         columns = [gettext("Property", spoken), gettext("Meaning", spoken)]
@@ -279,189 +270,3 @@ def queryables(request: Request, held: HeldStudy, collection: CollectionName, la
     return answer(
         request, lambda: orjson.dumps(body), version=held.version, media_type=SCHEMA, parts=(spoken, str(request.base_url))
     )
-
-
-# ----------------------------------------------------------------------------------------------------------------- the features
-
-
-def property_names(request: Request) -> list[str]:
-    """The properties of the collection that a request names: each is a parameter of its own."""
-    shown = held_by(request.app.state.shelf, request.state.person)
-    return [name for name in shown.collection(request.path_params["collection"]).properties if name not in OWN]
-
-
-Box = Annotated[str | None, Query(max_length=300, description="Only what touches this box", examples=["36.70,34.71,36.73,34.74"])]
-Uri = Annotated[str | None, Query(max_length=200, description="CRS of the answer: one of the collection's list", examples=[CRS84])]
-
-
-@router.get(
-    "/collections/{collection}/items",
-    name="items",
-    response_model=dict,
-    responses={200: {"content": {GEOJSON: {}, HTML: {}}}},
-)
-def items(
-    request: Request,
-    held: HeldStudy,
-    collection: CollectionName,
-    bbox: Box = None,
-    bbox_crs: Annotated[str | None, Query(alias="bbox-crs", max_length=200, description="CRS of the box")] = None,
-    crs: Uri = None,
-    datetime: Annotated[
-        str | None, Query(max_length=100, description="A date, or two with a slash between", examples=["2025-01-01/.."])
-    ] = None,
-    filter: Annotated[str | None, Query(max_length=8000, description="A condition, CQL2 text", examples=["row > 10"])] = None,
-    filter_lang: Annotated[Literal["cql2-text"], Query(alias="filter-lang", description="Language of the condition")] = "cql2-text",
-    filter_crs: Annotated[str | None, Query(alias="filter-crs", max_length=200, description="CRS of shapes in it")] = None,
-    limit: Annotated[
-        int | None, Query(ge=1, description="Features of a page; more than the service gives at once become that")
-    ] = None,
-    offset: Annotated[int, Query(ge=0, le=10**9, description="Features to pass over")] = 0,
-    f: Form = None,
-    lang: Spoken = None,
-) -> Response:
-    """Give features, in pages; follow the link `next`. Every property is a parameter too: `?state=destroyed`."""
-    of = held.collection(collection)
-    chosen = f or accepted(request, {**ITEM_MEDIA, "plain": JSON}, "json")
-    if chosen is None:
-        return problem(request, 406, [unknown("Accept", request.headers.get("accept", ""), list(ITEM_MEDIA.values()))])
-    wanted, spoken = asked(request, of), language(request)
-    settings = request.app.state.settings
-    size = min(limit or settings.page_size, settings.page_size_max)
-    form = "html" if chosen == "html" else "json"
-    make = _items_page if form == "html" else _items
-    return answer(
-        request,
-        lambda: make(request, held, of, wanted, size, offset, spoken),
-        version=held.version,
-        media_type=ITEM_MEDIA[form],
-        parts=(form, spoken, str(request.base_url)),
-        headers={"Content-Crs": f"<{wanted.crs.uri}>", "Content-Language": spoken},
-    )
-
-
-items.more_parameters = property_names  # type: ignore[attr-defined]  # see api.app.only_known_parameters
-
-
-def _links(request: Request, of: Collection, form: str, lang: Lang, size: int, offset: int, total: int) -> list[dict[str, str]]:
-    found = _both_forms(request, ITEM_MEDIA, form, lang)
-    if offset + size < total:
-        href = str(request.url.include_query_params(offset=offset + size, limit=size))
-        found.append(link("next", ITEM_MEDIA[form], href))
-    if offset > 0:
-        href = str(request.url.include_query_params(offset=max(offset - size, 0), limit=size))
-        found.append(link("prev", ITEM_MEDIA[form], href))
-    return [*found, link("collection", JSON, str(request.url_for("collection", collection=of.name)))]
-
-
-def encoded(of: Collection, rows: Any, crs: Any) -> list[dict[str, Any]]:
-    """Features of these rows, for orjson; `number` is what tiles and compact arrays call them."""
-    page = of.table.iloc[rows]
-    moved = gpd.GeoDataFrame(pd.DataFrame(page.drop(columns="geometry")), geometry=crs.written(page.geometry))
-    made = export.features(moved, digits=crs.digits)
-    for row, feature in zip(np.asarray(rows).tolist(), made, strict=True):
-        feature["id"] = of.ids[row]
-        feature["number"] = row + 1
-    return made
-
-
-def _items(request: Request, held: Held, of: Collection, wanted: Asked, size: int, offset: int, lang: Lang) -> bytes:
-    rows = np.flatnonzero(wanted.mask)
-    features = encoded(of, rows[offset : offset + size], wanted.crs)
-    return orjson.dumps(
-        {
-            "type": "FeatureCollection",
-            "numberMatched": len(rows),
-            "numberReturned": len(features),
-            "links": _links(request, of, "json", lang, size, offset, len(rows)),
-            "features": features,
-        }
-    )
-
-
-def _items_page(request: Request, held: Held, of: Collection, wanted: Asked, size: int, offset: int, lang: Lang) -> bytes:
-    from maps.feature_pages import Listed, cell
-
-    rows = np.flatnonzero(wanted.mask)
-    size = min(size, 200)
-    shown = rows[offset : offset + size]
-    names = [name for name in of.properties if not name.startswith(("why_", "would_be_"))][:SHOWN_COLUMNS]
-    table = export.records(of.table.iloc[shown][names])
-    addresses = [_browse(request, "item", lang, collection=of.name, id=of.ids[row]) for row in shown]
-    turns = {"prev": gettext("Back", lang), "next": gettext("Next", lang)}
-    links = [
-        (turns[one["rel"]], one["href"])
-        for one in _links(request, of, "html", lang, size, offset, len(rows))
-        if one["rel"] in turns
-    ]
-    listed = Listed(
-        of.title[lang],
-        [gettext("{n} of {total} features", lang, n=len(shown), total=len(rows))],
-        [*links, ("GeoJSON", str(request.url.include_query_params(f="json")))],
-        [gettext("Feature", lang), *(label_of(name, of, held.run)[lang] for name in names)],
-        [
-            [(of.ids[row], address), *((cell(one[name]), "") for name in names)]
-            for row, one, address in zip(shown, table, addresses, strict=True)
-        ],
-    )
-    return _page(request, held, listed, lang)
-
-
-@router.get(
-    "/collections/{collection}/items/{id:path}",
-    name="item",
-    response_model=dict,
-    responses={200: {"content": {GEOJSON: {}, HTML: {}}}},
-)
-def item(
-    request: Request,
-    held: HeldStudy,
-    collection: CollectionName,
-    id: Annotated[str, PathParameter(max_length=200, description="Code of the feature", examples=["DEMO-06"])],
-    crs: Uri = None,
-    f: Form = None,
-    lang: Spoken = None,
-) -> Response:
-    """Give one feature by its code, which stays the same from run to run."""
-    of = held.collection(collection)
-    wanted, spoken = asked(request, of), language(request)
-    found = np.flatnonzero(of.ids == id)
-    if not len(found):
-        raise NotFoundError(
-            finding(
-                "unknown-name",
-                "error",
-                "id",
-                message("There is no feature '{id}' in this collection.", id=id),
-                remedy=message("See the items of the collection for the codes."),
-            )
-        )
-    chosen = f or accepted(request, {**ITEM_MEDIA, "plain": JSON}, "json")
-    if chosen is None:
-        return problem(request, 406, [unknown("Accept", request.headers.get("accept", ""), list(ITEM_MEDIA.values()))])
-    form = "html" if chosen == "html" else "json"
-
-    def make() -> bytes:
-        (feature,) = encoded(of, found, wanted.crs)
-        if form == "json":
-            links = _both_forms(request, ITEM_MEDIA, form, spoken)
-            back = link("collection", JSON, str(request.url_for("collection", collection=of.name)))
-            return orjson.dumps({**feature, "links": [*links, back]})
-        return _item_page(request, held, of, feature, spoken)
-
-    return answer(
-        request,
-        make,
-        version=held.version,
-        media_type=ITEM_MEDIA[form],
-        parts=(form, spoken, str(request.base_url)),
-        headers={"Content-Crs": f"<{wanted.crs.uri}>", "Content-Language": spoken},
-    )
-
-
-def _item_page(request: Request, held: Held, of: Collection, feature: dict[str, Any], lang: Lang) -> bytes:
-    from maps.feature_pages import Listed, cell
-
-    rows = [[(label_of(name, of, held.run)[lang], ""), (cell(value), "")] for name, value in feature["properties"].items()]
-    columns = [gettext("Property", lang), gettext("Value", lang)]
-    return _page(request, held, Listed(f"{of.title[lang]}: {feature['id']}", [], [], columns, rows), lang)

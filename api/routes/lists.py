@@ -309,8 +309,12 @@ def left_out(
     format: Annotated[Literal["json", "csv"], Query(description="`csv` gives all rows at once")] = "json",
     limit: Annotated[int | None, Query(ge=1, description="Rows of a page")] = None,
     offset: Annotated[int, Query(ge=0, le=10**9, description="Rows to pass over")] = 0,
+    of_run: Annotated[
+        str | None, Query(alias="run", max_length=64, description="Code of a run, `latest` or `published`", examples=["latest"])
+    ] = None,
 ) -> Response:
     """Give every row that did not count, with its reason, and the counts by layer and reason."""
+    held = held_of(request, held, of_run)
     run, lost = held.run, held.run.left_out
     if format == "csv":
         return answer(

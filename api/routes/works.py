@@ -15,7 +15,8 @@ from fastapi.responses import Response
 from api import models
 from api.errors import NotFoundError, unknown
 from api.negotiation import answer, language
-from api.routes.lists import MEDIA, PROBLEMS
+from api.routes.lists import MEDIA, PROBLEMS, RunName
+from api.runs import held_of
 from api.state import Held, HeldStudy
 from geo import export
 from geo.messages import Lang
@@ -47,8 +48,10 @@ def works(
     top: Annotated[int | None, Query(ge=1, le=10**6, description="The first so many")] = None,
     lang: Annotated[Lang | None, Query(description="Language; goes before Accept-Language")] = None,
     zone: Annotated[str | None, Query(description="Code of a neighbourhood", max_length=200)] = None,
+    run: RunName = None,
 ) -> Response:
     """Give the works of a directorate, the one that gives back most first; values of single works must not be added up."""
+    held = held_of(request, held, run)
     known = works_of(held)
     if sector not in known:
         raise NotFoundError(unknown("sector", sector, list(known)))
