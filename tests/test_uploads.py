@@ -435,7 +435,7 @@ def test_a_backup_holds_no_upload(store: Store, tmp_path: Path) -> None:
 def test_an_old_catalogue_learns_of_uploads(plain: Store) -> None:
     """A catalogue of the first step, with a job in it, is brought up to date when it is opened."""
     with catalogue.writing(plain.engine) as connection:
-        for table in ("tokens", "accounts", "service_requests", "uploads", "jobs"):
+        for table in ("tokens", "accounts", "requests", "uploads", "jobs"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql(
             "CREATE TABLE jobs (id TEXT NOT NULL CONSTRAINT pk_jobs PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL,"
