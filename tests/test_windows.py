@@ -123,7 +123,12 @@ def test_no_collection_is_forgotten(demo_run):
 
     city = read_city(open_study(Path(__file__).parents[1] / "data" / "demo")[0])
     names = windows.names(city, demo_run)
-    lists = {"priorities", "road_works", *(f"{network}_works" for network in ("water", "sewerage", "electricity", "telecom")), "left_out"}
+    lists = {
+        "priorities",
+        "road_works",
+        *(f"{network}_works" for network in ("water", "sewerage", "electricity", "telecom")),
+        "left_out",
+    }
     assert len(names) == len(set(names))
     assert set(names) == lists | {name for name in city.layers if name != "population"}
     for name in names:
