@@ -33,7 +33,7 @@ from geo.messages import message
 from geo.overlay import OUTSIDE, Shapes, locate, middle
 from geo.pcodes import code_findings
 from geo.reading import RASTERS, read_file, sha256
-from geo.recognition import unit_findings
+from geo.repeated_units import unit_findings
 from geo.validation import validate
 
 if TYPE_CHECKING:

@@ -22,13 +22,15 @@ import shapely
 
 from geo import complaints_intake, placement, registers
 from geo.archives import Bundle, gather
+from geo.column_names import COORDINATES
 from geo.crs import turned
 from geo.errors import CrsError, Finding, LayerError, TarmimError, errors_in, finding
 from geo.harmonise import BY_NAME, Layer, by_code, prepared
 from geo.left_out import REASONS, together
+from geo.mappings import Recognition
 from geo.messages import message
 from geo.pipeline import Step, silent
-from geo.recognition import COORDINATES, Recognition, recognise
+from geo.recognition import recognise
 from geo.records import Survey
 from geo.study import LayerSpec, Study
 from geo.untrusted import Allow, Read, read_untrusted

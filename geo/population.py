@@ -28,7 +28,7 @@ from geo.left_out import left_out, together
 from geo.messages import message
 from geo.overlay import Floats, Ints, Shapes, locate, middle, shared_area
 from geo.reading import unreadable
-from geo.recognition import unit_findings
+from geo.repeated_units import unit_findings
 from geo.scheme import Scheme
 from geo.units import NAMES, attached_units, counted_once, once_per_unit, polygons, same_zones
 

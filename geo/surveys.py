@@ -23,16 +23,17 @@ import pandas as pd
 from geo import deliveries, uploads
 from geo.archives import KINDS, limits
 from geo.catalogue import FILE as CATALOGUE
+from geo.column_names import columns_of
 from geo.errors import Finding, LayerError, TarmimError, finding, raise_errors
 from geo.evidence import MAIN, check_series
 from geo.export import records
 from geo.harmonise import Layer, declared_extent, read_layer
 from geo.intake import Examined, examine
 from geo.left_out import COLUMNS, noted, together
+from geo.mappings import confirmed, save_mapping
 from geo.messages import message
 from geo.pipeline import Step, silent
 from geo.placement import limit
-from geo.recognition import columns_of, confirmed, save_mapping
 from geo.records import Dataset, Receipt, Survey
 from geo.store import Store, StoreError
 from geo.study import LayerSpec, Study, unknown_states

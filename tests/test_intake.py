@@ -15,7 +15,7 @@ from api.cli import app
 from geo import surveys
 from geo.errors import StudyError, findings_table
 from geo.intake import preview
-from geo.recognition import mappings
+from geo.mappings import mappings
 from geo.store import Store
 from geo.study import LayerSpec, read_study
 from maps.preview import preview_page

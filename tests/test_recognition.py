@@ -14,22 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo import registers
+from geo.column_names import alike, columns_of
 from geo.errors import StudyError
+from geo.garbled import encoding_of
+from geo.hashtags import hashtags, without_hashtags
+from geo.mappings import Recognition, confirmed, entry, mappings, save_mapping
+from geo.proposals import propose
 from geo.reading import read_file
-from geo.recognition import (
-    Recognition,
-    alike,
-    columns_of,
-    confirmed,
-    encoding_of,
-    entry,
-    hashtags,
-    mappings,
-    propose,
-    recognise,
-    save_mapping,
-    without_hashtags,
-)
+from geo.recognition import recognise
 from geo.study import LayerSpec
 from geo.validation import validate
 from tests.conftest import layer, town_tables
