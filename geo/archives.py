@@ -59,6 +59,14 @@ GDB_PARTS = (".gdbtable", ".gdbtablx", ".gdbindexes", ".atx", ".spx", ".freelist
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"
 
 
+class TooMuchError(ValueError):
+    """More than a limit allows: what, how many, and the limit."""
+
+    def __init__(self, what: str, found: int, limit: int) -> None:
+        super().__init__(what, found, limit)
+        self.what, self.found, self.limit = what, found, limit
+
+
 @lru_cache(maxsize=1)
 def limits() -> dict[str, dict[str, Any]]:
     """The content of `data/limits.toml`; not to be changed by the caller."""

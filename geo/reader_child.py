@@ -26,31 +26,16 @@ from typing import Any, NoReturn
 
 import data
 import geo
-from geo.encodings import Column, TooMuchError, repaired, unique
+from geo.archives import TooMuchError
+from geo.dbf import unique
+from geo.encodings import Column, repaired
 from geo.errors import LayerError, is_full
-from geo.reader_formats import (
-    FAULTS,
-    WGS84,
-    Job,
-    RefusedError,
-    Rows,
-    as_text,
-    clean,
-    dxf,
-    filegdb,
-    flatgeobuf,
-    gdal,
-    geojson,
-    geopackage,
-    geoparquet,
-    judged,
-    kml,
-    kmz,
-    osm,
-    reason_of,
-    set_aside,
-    shapefile,
-)
+from geo.reader_geojson import geojson
+from geo.reader_geopackage import geopackage
+from geo.reader_job import FAULTS, WGS84, Job, RefusedError, Rows, as_text, clean, gdal, judged, reason_of, set_aside
+from geo.reader_layers import dxf, filegdb, flatgeobuf, kml, kmz, osm
+from geo.reader_parquet import geoparquet
+from geo.reader_shapefile import shapefile
 from geo.reader_tables import spreadsheet, text_table
 from geo.tags import COLUMN, unpacked
 from geo.untrusted import ASIDE, ENDED, NO_ROOM, ORDER, OUT_OF_MEMORY, REPORT, RESULT

@@ -13,21 +13,12 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-from geo.archives import check_directory, limits
-from geo.encodings import TooMuchError, codec_of, read_text_table, unique
-from geo.reader_formats import (
-    WGS84,
-    Job,
-    RefusedError,
-    Rows,
-    as_text,
-    chosen_layer,
-    judged,
-    note_encodings,
-    refuse_other,
-    scan_xml,
-    set_aside,
-)
+from geo.archives import TooMuchError, check_directory, limits
+from geo.dbf import unique
+from geo.encodings import codec_of
+from geo.reader_job import WGS84, Job, RefusedError, Rows, as_text, judged, note_encodings, refuse_other, set_aside
+from geo.reader_layers import chosen_layer, scan_xml
+from geo.text_tables import read_text_table
 
 
 def text_table(job: Job) -> Rows:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.archives import limits
-from geo.encodings import Column, TooMuchError, codec_of, decode_columns, numbers, read_dbf, read_text_table, repaired, vote
+from geo.archives import TooMuchError, limits
+from geo.dbf import numbers, read_dbf
+from geo.encodings import Column, codec_of, decode_columns, repaired, vote
+from geo.text_tables import read_text_table
 
 NAMES = ["عريمة", "مركز اعزاز", "السكن الشبابي", "عين التل", "حي الوعر", "تلبيسة", "باب عمرو", "القصير", "الرستن", "مدرسة النهضة"]
 RULES, TEXT = limits()["table"], limits()["text"]

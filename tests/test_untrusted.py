@@ -26,7 +26,7 @@ import shapely
 
 from geo.archives import gather, unpack
 from geo.errors import LayerError
-from geo.reader_formats import gpkg_wkb
+from geo.reader_geopackage import gpkg_wkb
 from geo.reader_tables import coordinate
 from geo.untrusted import NOTES, Read, Request, _environment, _how_it_ended, _rules, read_many, read_untrusted
 

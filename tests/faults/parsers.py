@@ -15,12 +15,37 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import isfunction
 from pathlib import Path
 
-from geo import encodings, reader_formats, reader_tables
-from geo.archives import limits
-from geo.encodings import TooMuchError, decode_columns, decode_name, numbers, read_dbf, read_text_table, repaired, unique, vote
-from geo.reader_formats import Job, RefusedError, _walk_shp, gpkg_wkb, surfaces_as_polygons
+from geo import (
+    dbf,
+    encodings,
+    reader_geojson,
+    reader_geopackage,
+    reader_job,
+    reader_layers,
+    reader_shapefile,
+    reader_tables,
+    text_tables,
+)
+from geo.archives import TooMuchError, limits
+from geo.dbf import numbers, read_dbf, unique
+from geo.encodings import decode_columns, decode_name, repaired, vote
+from geo.reader_geopackage import gpkg_wkb
+from geo.reader_job import Job, RefusedError, surfaces_as_polygons
+from geo.reader_shapefile import _walk_shp
 from geo.reader_tables import _odk, coordinate, surface_text, text_table
+from geo.text_tables import read_text_table
 
+MODULES = (
+    dbf,
+    encodings,
+    reader_geojson,
+    reader_geopackage,
+    reader_job,
+    reader_layers,
+    reader_shapefile,
+    reader_tables,
+    text_tables,
+)
 RULES = {**limits()["table"], "rows": 5_000, "columns": 50, "cell_characters": 2_000, "vertices": 20_000, "rings_per_shape": 500}
 TEXT = limits()["text"]
 
@@ -110,7 +135,7 @@ def one(raw: bytes) -> None:
 def main() -> None:
     import atheris
 
-    for module in (encodings, reader_formats, reader_tables):
+    for module in MODULES:
         for known in vars(module).values():
             if isfunction(known) and known.__module__ == module.__name__:
                 atheris.instrument_func(known)
