@@ -345,9 +345,9 @@ MOVER_HEADS = (
 
 
 def _tell_movers(now: Run, run: Run, top: int, lang: Lang) -> None:
+    from geo.difference import movers
     from geo.export import records
     from geo.figures import figure
-    from geo.scenarios import movers
 
     table = movers(now, run)
     _show(

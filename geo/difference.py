@@ -264,3 +264,29 @@ def _apart(sides: tuple[_Side, _Side], both: pd.Index[str]) -> pd.DataFrame:
     columns = ["name_ar", "name_en", "rank_a", "rank_b", "reason_ar", "reason_en"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("id")
     return table.astype({"rank_a": "Int64", "rank_b": "Int64"})
+
+
+def movers(now: Run, other: Run) -> pd.DataFrame:
+    """What moves between the run of now and that of a scenario.
+
+    Returns
+    -------
+    DataFrame
+        By id, those that move most first: `name_ar, name_en, rank_now, rank, moved` (places gained, missing where either has no
+        rank), `people_now, people`. Neighbourhoods that keep their rank are left away; those that are ranked in one of the two only
+        come first.
+    """
+    before, after = (run.priorities.drop(columns="geometry").set_index("id").sort_index() for run in (now, other))
+    nobody = pd.Series(np.nan, index=before.index)
+    table = before[["name_ar", "name_en"]].assign(
+        rank_now=before["rank"],
+        rank=after["rank"],
+        moved=before["rank"] - after["rank"],
+        people_now=before.get("people", nobody),
+        people=after.get("people", nobody),
+    )
+    apart = table["rank_now"].isna() != table["rank"].isna()
+    moved = table[apart | (table["moved"].fillna(0) != 0)]
+    far = moved["moved"].abs().astype("float64").fillna(np.inf)
+    farthest = moved.assign(far=far).sort_values(["far", "rank"], ascending=[False, True], kind="stable")
+    return pd.DataFrame(farthest.drop(columns="far"))

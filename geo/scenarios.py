@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from geo import population, registers
@@ -23,9 +22,6 @@ from geo.population import LEVELS, People
 from geo.reading import sha256
 from geo.study import LayerSpec, Scenario
 from geo.units import once_per_unit
-
-if TYPE_CHECKING:
-    from geo.run import Run
 
 NOW = "now"
 FILES = ("path", "add")  # entries of a scenario that name files
@@ -161,29 +157,3 @@ def record(city: City) -> dict[str, Any]:
             hashes[entry] = sha256(city.study.path(settings[entry]))
             settings[entry] = Path(settings[entry]).name
     return {"id": city.scenario, "name": chosen.name.model_dump(), "settings": settings, "sha256": hashes}
-
-
-def movers(now: Run, other: Run) -> pd.DataFrame:
-    """What moves between the run of now and that of a scenario.
-
-    Returns
-    -------
-    DataFrame
-        By id, those that move most first: `name_ar, name_en, rank_now, rank, moved` (places gained, missing where either has no
-        rank), `people_now, people`. Neighbourhoods that keep their rank are left away; those that are ranked in one of the two only
-        come first.
-    """
-    before, after = (run.priorities.drop(columns="geometry").set_index("id").sort_index() for run in (now, other))
-    nobody = pd.Series(np.nan, index=before.index)
-    table = before[["name_ar", "name_en"]].assign(
-        rank_now=before["rank"],
-        rank=after["rank"],
-        moved=before["rank"] - after["rank"],
-        people_now=before.get("people", nobody),
-        people=after.get("people", nobody),
-    )
-    apart = table["rank_now"].isna() != table["rank"].isna()
-    moved = table[apart | (table["moved"].fillna(0) != 0)]
-    far = moved["moved"].abs().astype("float64").fillna(np.inf)
-    farthest = moved.assign(far=far).sort_values(["far", "rank"], ascending=[False, True], kind="stable")
-    return pd.DataFrame(farthest.drop(columns="far"))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from geo import pipeline, scenarios
+from geo.difference import movers
 from geo.errors import TarmimError
 from geo.population import people as people_now
 from tests.conftest import toml
@@ -143,13 +144,13 @@ def test_movers_on_paper(town):
     folder = with_scenarios(town, crowded={"factors": {"B": 20}})
     _, scheme = pipeline.open_study(folder)
     now, then = (pipeline.assess(city_under(folder, name), scheme) for name in ("now", "crowded"))
-    table = scenarios.movers(now, then)
+    table = movers(now, then)
     ranks = now.priorities.set_index("id")["rank"], then.priorities.set_index("id")["rank"]
     assert set(table.index) == {name for name in "ABC" if ranks[0][name] != ranks[1][name]}
     assert not table.empty
     assert (table["moved"] == ranks[0][table.index] - ranks[1][table.index]).all()
     assert table.at["B", "people"] == 40_000
-    assert scenarios.movers(now, now).empty
+    assert movers(now, now).empty
 
 
 def test_demo_city():
@@ -157,7 +158,7 @@ def test_demo_city():
     study, scheme = pipeline.open_study(DEMO)
     city = pipeline.read_city(study)
     now, before = (pipeline.assess(scenarios.under(city, name), scheme) for name in ("now", "before"))
-    table = scenarios.movers(now, before)
+    table = movers(now, before)
     assert table.index[0] == "DEMO-21"
     assert pd.isna(table.at["DEMO-21", "rank_now"])
     assert table["moved"].abs().dropna().is_monotonic_decreasing
